@@ -8,15 +8,12 @@ import (
 	"os"
 	"os/exec"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"errors"
 	"io"
 	"time"
-
-	"slim/probe/rootfs"
 )
 
 // ErrUnsupported marks what this machine or this user cannot do (no root, no
@@ -26,23 +23,6 @@ var (
 	ErrUnsupported = errors.New("not supported here")
 	ErrStart       = errors.New("the image cannot be started")
 )
-
-// Config says what to run: the image's config and what `docker run` flags would
-// change in it. The zero value of each field leaves the image's.
-type Config struct {
-	Image      v1.Config
-	Command    []string // replaces CMD, as arguments after the image do
-	Entrypoint *string  // replaces ENTRYPOINT (and drops CMD), "" for none
-	Env        []string // NAME=value, or NAME to take it from this process
-	User       string   // name, number, or either with :group
-	Workdir    string
-	Hostname   string
-	Mounts     []string // as docker run --mount: type=bind,src=…,dst=…,readonly | type=tmpfs,dst=… | type=volume,dst=…
-	Network    string   // "" own loopback | "host"
-}
-
-// Plan makes the container's runtime spec out of the config, as Docker would.
-func Plan(fsys *rootfs.FS, cfg Config) (*specs.Spec, error) { panic("to be written") }
 
 // Lower is the read-only file system with the image's tree, which the container's
 // first process mounts as the lower layer of an overlay.

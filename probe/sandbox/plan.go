@@ -1,0 +1,25 @@
+package sandbox
+
+import (
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"slim/probe/rootfs"
+)
+
+// Config says what to run: the image's config and what `docker run` flags would
+// change in it. The zero value of each field leaves the image's.
+type Config struct {
+	Image      v1.Config
+	Command    []string // replaces CMD, as arguments after the image do
+	Entrypoint *string  // replaces ENTRYPOINT (and drops CMD), "" for none
+	Env        []string // NAME=value, or NAME to take it from this process
+	User       string   // name, number, or either with :group
+	Workdir    string
+	Hostname   string
+	Mounts     []string // as docker run --mount: type=bind,src=…,dst=…,readonly | type=tmpfs,dst=… | type=volume,dst=…
+	Network    string   // "" own loopback | "host"
+}
+
+// Plan makes the container's runtime spec out of the config, as Docker would.
+func Plan(fsys *rootfs.FS, cfg Config) (*specs.Spec, error) { panic("to be written") }
