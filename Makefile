@@ -1,0 +1,39 @@
+# The targets and what they need: make help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+FUZZTIME ?= 30s
+TESTFLAGS ?=
+export CGO_ENABLED = 0
+
+.DEFAULT_GOAL := build
+.PHONY: build test lint fuzz bench demo help
+
+build: ## bin/slim, one static binary
+	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/slim ./cmd/slim
+
+test: ## set the machine up (as root), build the test images once, run every test
+	testdata/setup
+	testdata/images/build >/dev/null
+	go test -timeout 20m $(TESTFLAGS) ./...
+
+lint: ## gofmt and go vet
+	@bad=$$(gofmt -l .) && if [ -n "$$bad" ]; then echo "not as gofmt has it:" $$bad >&2; exit 1; fi
+	go vet ./...
+
+fuzz: ## every fuzz target for FUZZTIME each (30s)
+	@set -e; for pkg in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+bench: ## slim every image of testdata/images: a table of sizes and times
+	testdata/setup
+	go run ./testdata/bench
+
+demo: ## slim a fat image made from this machine's Go, without Docker
+	testdata/demo/run
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
