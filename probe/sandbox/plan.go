@@ -23,3 +23,21 @@ type Config struct {
 
 // Plan makes the container's runtime spec out of the config, as Docker would.
 func Plan(fsys *rootfs.FS, cfg Config) (*specs.Spec, error) { panic("to be written") }
+
+// defaultCapabilities are Docker's (moby, oci/caps/defaults.go).
+var defaultCapabilities = []string{
+	"CAP_CHOWN",
+	"CAP_DAC_OVERRIDE",
+	"CAP_FSETID",
+	"CAP_FOWNER",
+	"CAP_MKNOD",
+	"CAP_NET_RAW",
+	"CAP_SETGID",
+	"CAP_SETUID",
+	"CAP_SETFCAP",
+	"CAP_SETPCAP",
+	"CAP_NET_BIND_SERVICE",
+	"CAP_SYS_CHROOT",
+	"CAP_KILL",
+	"CAP_AUDIT_WRITE",
+}
