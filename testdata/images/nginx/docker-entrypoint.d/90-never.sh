@@ -1,0 +1,3 @@
+#!/bin/sh
+# Not executable: passed over.
+exit 1
