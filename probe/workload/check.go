@@ -46,17 +46,31 @@ func (c HTTPCheck) String() string {
 	return cmp.Or(c.Method, http.MethodGet) + " " + target
 }
 
-// ParseCheck reads "[METHOD:]PATH", where PATH may also be a URL of the container
-// itself, to name a port or https: "/health", "POST:/items", "http://:8081/metrics",
-// "HEAD:https://localhost:8443/".
-func ParseCheck(text string) (HTTPCheck, error) {
+// ParseChecks reads one check, "[METHOD:]PATH", or those of a file, "@FILE".
+//
+// PATH may also be a URL of the container itself, to name a port or https:
+// "/health", "POST:/items", "http://:8081/metrics", "HEAD:https://localhost:8443/".
+//
+// The file is YAML or JSON, a list; unknown and repeated keys are errors:
+//
+//   - path: /items            # or a URL, as above
+//     method: POST            # GET if left out
+//     port: 8081              # the container's first port if left out
+//     headers: {Content-Type: application/json}
+//     body: '{"name": "x"}'   # or bodyFile: NAME, relative to this file
+//     status: 201             # any below 400 if left out
+func ParseChecks(text string) ([]HTTPCheck, error) {
+	if file, ok := strings.CutPrefix(text, "@"); ok {
+		return loadChecks(file)
+	}
 	check, err := parseCheck(text)
 	if err != nil {
-		return HTTPCheck{}, fmt.Errorf("HTTP check %q: %w", text, err)
+		return nil, fmt.Errorf("HTTP check %q: %w", text, err)
 	}
-	return check, nil
+	return []HTTPCheck{check}, nil
 }
 
+// parseCheck reads "[METHOD:]PATH".
 func parseCheck(text string) (HTTPCheck, error) {
 	check := HTTPCheck{Method: http.MethodGet, Path: text}
 	if method, path, ok := strings.Cut(text, ":"); ok && isMethod(method) {
@@ -107,17 +121,8 @@ type fileCheck struct {
 	Status   int               `json:"status"`
 }
 
-// LoadChecks reads a file with a list of checks, YAML or JSON:
-//
-//   - path: /items            # or a URL, as in ParseCheck
-//     method: POST            # GET if left out
-//     port: 8081              # the container's first port if left out
-//     headers: {Content-Type: application/json}
-//     body: '{"name": "x"}'   # or bodyFile: NAME, relative to this file
-//     status: 201             # any below 400 if left out
-//
-// Unknown and repeated keys are errors.
-func LoadChecks(file string) ([]HTTPCheck, error) {
+// loadChecks reads a file with a list of checks.
+func loadChecks(file string) ([]HTTPCheck, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("read HTTP checks: %w", err)
@@ -177,7 +182,7 @@ func (f fileCheck) check(dir string) (HTTPCheck, error) {
 // namedChecks puts the checks that were asked for.
 func (r *run) namedChecks(ctx context.Context) error {
 	for _, check := range r.opts.Checks {
-		name := check.String()
+		name := r.unique(check.String())
 		if r.ended() {
 			r.notRun(name + " status")
 			continue

@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/google/shlex"
 	"golang.org/x/sys/unix"
 
 	"slim/probe/sandbox"
@@ -23,20 +22,10 @@ const outputLimit = 16 << 10
 // testName is the row that decides Options.Test.
 const testName = "test exit status"
 
-// Split splits a command line into arguments as a shell would, with quotes and
-// escapes, but no expansion. An empty one gives none.
-func Split(line string) ([]string, error) {
-	args, err := shlex.Split(line)
-	if err != nil {
-		return nil, fmt.Errorf("split command %q: %w", line, err)
-	}
-	return args, nil
-}
-
 // execs runs the commands inside the container.
 func (r *run) execs(ctx context.Context) error {
 	for _, args := range r.opts.Exec {
-		name := execName(args)
+		name := r.unique(execName(args))
 		if r.ended() {
 			r.notRun(name + " exit status")
 			continue

@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
+	"strings"
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
@@ -28,7 +30,6 @@ func (r *run) defaultChecks(ctx context.Context) error {
 	if r.opts.NoDefault {
 		return nil
 	}
-	explicit := len(r.explicit()) > 0
 	done := map[uint16]bool{}
 	for !r.ended() {
 		listening, err := r.listening()
@@ -48,7 +49,7 @@ func (r *run) defaultChecks(ctx context.Context) error {
 		}
 		done[ports[i]] = true
 		e := r.http.endpoint(ports[i], listening)
-		if err := r.crawl(ctx, e, explicit); err != nil {
+		if err := r.crawl(ctx, e); err != nil {
 			return err
 		}
 	}
@@ -65,7 +66,7 @@ type page struct {
 // breadth first in the order of the documents. What answers with an error there is
 // observed, not failed: nobody asked for it. But a port with nothing but server
 // errors to give is a broken server, unless other checks decide.
-func (r *run) crawl(ctx context.Context, e *endpoint, explicit bool) error {
+func (r *run) crawl(ctx context.Context, e *endpoint) error {
 	queue := []page{{path: "/"}}
 	seen := map[string]bool{"/": true}
 	first := len(r.outcome.Observations)
@@ -78,7 +79,7 @@ func (r *run) crawl(ctx context.Context, e *endpoint, explicit bool) error {
 			timeout /= 3
 		}
 		check := HTTPCheck{Method: http.MethodGet, Path: next.path, Headers: acceptHTML}
-		name := fmt.Sprintf("GET :%d%s", e.port, next.path)
+		name := r.unique(fmt.Sprintf("GET :%d%s", e.port, nameOf(next.path)))
 		a, err := r.http.do(ctx, e, check, timeout)
 		if err != nil {
 			if err := r.unanswered(ctx, name, e, err, false); err != nil {
@@ -94,7 +95,7 @@ func (r *run) crawl(ctx context.Context, e *endpoint, explicit bool) error {
 		if a.status >= 500 {
 			broken++
 		}
-		if explicit {
+		if r.explicit() {
 			break
 		}
 		if next.depth == maxDepth {
@@ -107,13 +108,34 @@ func (r *run) crawl(ctx context.Context, e *endpoint, explicit bool) error {
 			}
 		}
 	}
-	if answered > 0 && broken == answered && !explicit {
+	if answered > 0 && broken == answered && !r.explicit() {
 		row := &r.outcome.Observations[first]
 		row.Failed = true
-		row.Detail = "every answer of this port is a server error\n" + r.out.lastWords()
+		row.Detail = strings.TrimSpace(r.out.lastWords() + "\nevery answer of this port is a server error")
 	}
 	return nil
 }
+
+// nameOf is a path without the values of its parameters: a session's or a cache's key
+// among them is another one in each run, but the order of the links is the same.
+func nameOf(path string) string {
+	path, query, ok := strings.Cut(path, "?")
+	path = paramValue.ReplaceAllString(path, "=…")
+	if !ok {
+		return path
+	}
+	params := strings.Split(query, "&")
+	for i, param := range params {
+		key, _, ok := strings.Cut(param, "=")
+		if params[i] = key + "=…"; !ok {
+			params[i] = "…"
+		}
+	}
+	return path + "?" + strings.Join(params, "&")
+}
+
+// paramValue is the value of a path parameter, as in /page;jsessionid=1A2B.
+var paramValue = regexp.MustCompile(`=[^;/]+`)
 
 // acceptHTML asks for pages rather than for data, as a browser does.
 var acceptHTML = map[string]string{"Accept": "text/html,*/*;q=0.8"}

@@ -15,6 +15,8 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -70,13 +72,32 @@ var lax = tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10}
 
 func newClient(dial dialFunc, timeout time.Duration) *client {
 	jar, _ := cookiejar.New(nil) // fails for no options
+	plain := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &firstWord{Conn: conn, spoken: make(chan struct{})}, nil
+	}
+	secret := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		over := tls.Client(conn, lax.Clone())
+		if err := over.HandshakeContext(ctx); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		return &firstWord{Conn: over, spoken: make(chan struct{})}, nil
+	}
 	return &client{
 		http: &http.Client{
 			Transport: &http.Transport{
-				DialContext:        dial,
+				DialContext:        plain,
+				DialTLSContext:     secret,
 				DisableKeepAlives:  true,
 				DisableCompression: true,
-				TLSClientConfig:    lax.Clone(),
 			},
 			Jar:           jar,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -85,6 +106,29 @@ func newClient(dial dialFunc, timeout time.Duration) *client {
 		timeout:   timeout,
 		endpoints: map[uint16]*endpoint{},
 	}
+}
+
+// firstWord is a connection on which nothing is heard before something is said. Of a
+// server that greets (SMTP, MySQL), net/http would write to the program's log.
+type firstWord struct {
+	net.Conn
+	once   sync.Once
+	spoken chan struct{}
+}
+
+func (c *firstWord) Read(p []byte) (int, error) {
+	<-c.spoken
+	return c.Conn.Read(p)
+}
+
+func (c *firstWord) Write(p []byte) (int, error) {
+	c.once.Do(func() { close(c.spoken) })
+	return c.Conn.Write(p)
+}
+
+func (c *firstWord) Close() error {
+	c.once.Do(func() { close(c.spoken) })
+	return c.Conn.Close()
 }
 
 // endpoint is the one of the port, with the addresses on which it listens.
@@ -244,7 +288,7 @@ func (r *run) observe(name string, check HTTPCheck, a *answer, named bool) {
 	status := Observation{Name: name + " status", Value: strconv.Itoa(a.status)}
 	text := a.body.preview(maxText)
 	if wrong := check.wrong(a.status); named && wrong != "" {
-		status.Failed, status.Detail = true, wrong+"\n"+text
+		status.Failed, status.Detail = true, strings.TrimSpace(text+"\n"+wrong)
 	}
 	r.add(status)
 	for _, header := range comparedHeaders {

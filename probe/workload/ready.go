@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"slim/probe/sandbox"
 )
 
@@ -26,61 +28,65 @@ const (
 	never              // it did neither in time; observed as failed
 )
 
-// wait waits until the program is ready, or has ended, or its time is up.
+// wait waits until the program is ready, or has ended, or its time is up. At first
+// it waits for what should listen; after that it is content with any port, or none
+// if the checks can do without.
 func (r *run) wait(ctx context.Context) (state, error) {
-	limit := r.opts.ReadyTimeout
-	if len(r.opts.Exposed) == 0 && len(r.opts.WaitPorts) == 0 && len(r.opts.Exec) > 0 &&
-		r.opts.Test == "" && len(r.opts.Checks) == 0 {
-		limit = min(limit, quietWorker)
-	}
-	deadline := time.NewTimer(limit)
-	defer deadline.Stop()
+	limit, last := r.patience(ctx)
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	late := false
 	for {
 		listening, err := r.listening()
 		if err != nil && !r.ended() {
 			return never, err
 		}
-		if err == nil && r.choose(listening, false) {
+		if err == nil && (r.choose(listening, late) || late && r.portless()) {
 			return ready, nil
 		}
 		select {
 		case <-r.c.Done():
 			return ended, nil
 		case <-r.c.Listens():
-		case <-deadline.C:
-			return r.late(limit)
+		case <-timer.C:
+			if late {
+				r.notReady(last)
+				return never, nil
+			}
+			late = true
+			timer.Reset(last - limit)
 		case <-ctx.Done():
 			return never, fmt.Errorf("waiting for the program to listen on %s or to end: %w", r.awaited(), ctx.Err())
 		}
 	}
 }
 
-// late decides about a program whose time is up: what listens is taken instead of
-// what was to listen, and commands do not need a port at all.
-func (r *run) late(limit time.Duration) (state, error) {
-	listening, err := r.listening()
-	if r.ended() {
-		return ended, nil
+// patience is how long to wait for what should listen, and how long for anything.
+func (r *run) patience(ctx context.Context) (limit, last time.Duration) {
+	limit = r.opts.ReadyTimeout
+	setDefault(&limit, DefaultReadyTimeout)
+	if deadline, ok := ctx.Deadline(); ok && r.opts.ReadyTimeout <= 0 {
+		// The slim image's run needs the other half.
+		last = time.Until(deadline) / 2
 	}
-	if err != nil {
-		return never, err
+	if r.portless() && len(r.opts.Exposed) == 0 && len(r.opts.Exec) > 0 && r.opts.Test == "" {
+		limit = min(limit, quietWorker)
 	}
-	if r.choose(listening, true) {
-		return ready, nil
-	}
-	if len(r.opts.WaitPorts) == 0 && len(r.opts.Checks) == 0 &&
-		(len(r.opts.Exec) > 0 || r.opts.Test != "" || len(r.healthArgs()) > 0) {
-		return ready, nil
-	}
-	detail := "waited for " + r.awaited() + " to listen, or for the program to end;\n" +
-		"give it longer (--timeout), say how to use a program without ports (--exec COMMAND),\n" +
-		"or make it listen on a TCP port"
-	if words := r.out.lastWords(); words != "" {
-		detail += "; it wrote:\n" + words
-	}
-	r.add(Observation{Name: "ready", Value: fmt.Sprintf("neither listened nor ended within %v", limit),
-		Failed: true, Detail: detail})
-	return never, nil
+	return limit, max(limit, last)
+}
+
+// portless says that there are checks and that they can do without a port.
+func (r *run) portless() bool {
+	return len(r.required()) == 0 && len(r.opts.Checks) == 0 &&
+		(len(r.opts.Exec) > 0 || r.opts.Test != "" || len(r.healthArgs()) > 0)
+}
+
+// notReady observes that the program did nothing that could be waited for.
+func (r *run) notReady(limit time.Duration) {
+	detail := fmt.Sprintf("waited %v for %s; try a longer --timeout, or --exec COMMAND for a program without ports",
+		limit.Round(time.Millisecond), r.awaited())
+	r.add(Observation{Name: "ready", Value: "neither listens nor ends", Failed: true,
+		Detail: strings.TrimSpace(r.out.lastWords() + "\n" + detail)})
 }
 
 // awaited names what wait waits for.
@@ -219,11 +225,12 @@ func (r *run) ports(context.Context) error {
 	return nil
 }
 
-// ExposedPorts reads the ExposedPorts of an image's config: "8080", "8080/tcp",
-// "8000-8010/tcp". Only TCP ports are given, sorted.
-func ExposedPorts(exposed map[string]struct{}) ([]uint16, error) {
+// ExposedPorts are the TCP ports that an image's config exposes, sorted: "8080",
+// "8080/tcp", "8000-8010/tcp". What is not of that form exposes nothing: EXPOSE
+// is a hint, and only to be waited for.
+func ExposedPorts(cfg v1.Config) []uint16 {
 	var ports []uint16
-	for text := range exposed {
+	for text := range cfg.ExposedPorts {
 		numbers, proto, ok := strings.Cut(text, "/")
 		if ok && !strings.EqualFold(proto, "tcp") {
 			continue
@@ -234,13 +241,13 @@ func ExposedPorts(exposed map[string]struct{}) ([]uint16, error) {
 		}
 		from, err := strconv.ParseUint(first, 10, 16)
 		to, err2 := strconv.ParseUint(last, 10, 16)
-		if err != nil || err2 != nil || from == 0 || from > to {
-			return nil, fmt.Errorf("exposed port %q: not a port or range of ports", text)
+		if err != nil || err2 != nil {
+			continue
 		}
-		for p := from; p <= to; p++ {
+		for p := max(from, 1); p <= to; p++ {
 			ports = append(ports, uint16(p))
 		}
 	}
 	slices.Sort(ports)
-	return slices.Compact(ports), nil
+	return slices.Compact(ports)
 }

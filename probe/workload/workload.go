@@ -57,8 +57,9 @@ type Options struct {
 	// Exposed are the TCP ports that the image exposes, sorted; see ExposedPorts.
 	Exposed []uint16
 	// WaitPorts are the Ports of an earlier Outcome: the checks begin when all of
-	// them listen. Without, they begin when the first exposed port listens, or any
-	// port where none is exposed or none of the exposed listens in ReadyTimeout.
+	// them listen, or after ReadyTimeout those that do. Without, they begin when the
+	// first exposed port listens; any port, where none is exposed or none of the
+	// exposed listens within ReadyTimeout.
 	WaitPorts []uint16
 
 	// Checks are HTTP requests that must succeed.
@@ -90,7 +91,11 @@ type Options struct {
 	StopSignal string
 	// StopTimeout is how long the program may take to stop; 0 is DefaultStopTimeout.
 	StopTimeout time.Duration
-	// ReadyTimeout is how long it may take to listen; 0 is DefaultReadyTimeout.
+	// ReadyTimeout is how long the checks wait for the ports named above, or for any
+	// if Exec, Test or Healthcheck can do without; then they take what there is. A
+	// program that neither listens nor ends by then has failed. 0 is
+	// DefaultReadyTimeout; a program without any port then has longer, half of the
+	// time that is left to ctx.
 	ReadyTimeout time.Duration
 	// RequestTimeout bounds one HTTP request with its answer's body (a crawled page
 	// has a third of it); 0 is DefaultRequestTimeout.
@@ -159,7 +164,6 @@ type run struct {
 // failed, or ctx ended, in which case the error says what was being waited for and
 // wraps ctx.Err(). The caller closes the container.
 func Run(ctx context.Context, c Container, out *Output, opts Options) (*Outcome, error) {
-	setDefault(&opts.ReadyTimeout, DefaultReadyTimeout)
 	setDefault(&opts.RequestTimeout, DefaultRequestTimeout)
 	setDefault(&opts.StopTimeout, DefaultStopTimeout)
 	r := &run{
@@ -207,14 +211,17 @@ func (r *run) phase(p record.Phase) {
 	}
 }
 
-// add appends an observation and makes its name unique: the same check can be
-// asked for twice.
 func (r *run) add(o Observation) {
-	r.names[o.Name]++
-	if n := r.names[o.Name]; n > 1 {
-		o.Name = fmt.Sprintf("%s (%d)", o.Name, n)
-	}
 	r.outcome.Observations = append(r.outcome.Observations, o)
+}
+
+// unique numbers the name of a check that is put more than once.
+func (r *run) unique(name string) string {
+	r.names[name]++
+	if n := r.names[name]; n > 1 {
+		return fmt.Sprintf("%s (%d)", name, n)
+	}
+	return name
 }
 
 // exercise puts all checks to a program that is ready.
@@ -258,30 +265,26 @@ func (r *run) endedByItself() {
 		r.add(Observation{Name: "ready", Value: "ended before it listened", Failed: true,
 			Detail: "waited for " + portList(r.opts.WaitPorts)})
 	}
-	for _, name := range r.explicit() {
-		r.notRun(name)
+	for _, c := range r.opts.Checks {
+		r.notRun(r.unique(c.String()) + " status")
 	}
+	for _, args := range r.opts.Exec {
+		r.notRun(r.unique(execName(args)) + " exit status")
+	}
+	if r.opts.Test != "" {
+		r.notRun(testName)
+	}
+}
+
+// explicit says whether the caller has said what to check.
+func (r *run) explicit() bool {
+	return len(r.opts.Checks) > 0 || len(r.opts.Exec) > 0 || r.opts.Test != ""
 }
 
 // addOutput observes both streams of a program or command.
 func (r *run) addOutput(prefix string, out *Output) {
 	r.add(Observation{Name: prefix + "stdout", Value: out.Stdout.Sum(), Detail: out.Stdout.Text()})
 	r.add(Observation{Name: prefix + "stderr", Value: out.Stderr.Sum(), Detail: out.Stderr.Text()})
-}
-
-// explicit names the row that decides each check that was asked for.
-func (r *run) explicit() []string {
-	var names []string
-	for _, c := range r.opts.Checks {
-		names = append(names, c.String()+" status")
-	}
-	for _, args := range r.opts.Exec {
-		names = append(names, execName(args)+" exit status")
-	}
-	if r.opts.Test != "" {
-		names = append(names, testName)
-	}
-	return names
 }
 
 // notRun fails a check for which the program was gone.
@@ -342,9 +345,16 @@ func statusText(s sandbox.ExitStatus) string {
 
 // portList is "port 80" or "ports 80, 443".
 func portList(ports []uint16) string {
-	text := strings.Trim(strings.ReplaceAll(fmt.Sprint(slices.Sorted(slices.Values(ports))), " ", ", "), "[]")
-	if len(ports) == 1 {
-		return "port " + text
+	const most = 8
+	var texts []string
+	for _, p := range slices.Sorted(slices.Values(ports)) {
+		texts = append(texts, fmt.Sprint(p))
 	}
-	return "ports " + text
+	if more := len(texts) - most; more > 0 {
+		texts = append(texts[:most], fmt.Sprintf("%d more", more))
+	}
+	if len(ports) == 1 {
+		return "port " + texts[0]
+	}
+	return "ports " + strings.Join(texts, ", ")
 }
