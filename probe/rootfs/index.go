@@ -83,11 +83,10 @@ func indexLayer(ctx context.Context, file *os.File, size int64, index int, count
 	}
 	pos := &position{r: file, size: size}
 	tr := tar.NewReader(pos)
-	for {
+	for start := int64(0); ; {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		start := pos.off
 		hdr, err := tr.Next()
 		if err == io.EOF {
 			break
@@ -95,11 +94,14 @@ func indexLayer(ctx context.Context, file *os.File, size int64, index int, count
 		if err != nil {
 			return nil, entryError(fmt.Sprintf("tar header at byte %d", start), pos.cause(err))
 		}
-		if hdr.Typeflag == tar.TypeXGlobalHeader {
-			continue // holds no file; Docker ignores it too
+		var data content
+		data, start, err = pos.content(hdr, start)
+		if err == nil {
+			data.blob = file
+			err = t.add(hdr, data)
 		}
-		if err := t.add(hdr, content{blob: file, offset: pos.off}, start); err != nil {
-			return nil, entryError(fmt.Sprintf("entry %q", hdr.Name), err)
+		if err != nil {
+			return nil, entryError(fmt.Sprintf("entry %q", hdr.Name), pos.cause(err))
 		}
 	}
 	if err := pos.onlyZeros(); err != nil {
@@ -117,16 +119,18 @@ func entryError(where string, err error) error {
 	return fmt.Errorf("%w: %s: %w", ErrInput, where, err)
 }
 
-// add puts one entry of the archive into the tree. The content lies at data; its
-// headers, extended ones included, begin at byte start.
-func (t *layerTree) add(hdr *tar.Header, data content, start int64) error {
+// add puts one entry of the archive into the tree.
+func (t *layerTree) add(hdr *tar.Header, data content) error {
+	if hdr.Typeflag == tar.TypeXGlobalHeader {
+		return nil // holds no file; Docker ignores it too
+	}
 	name, err := cleanName(hdr.Name)
 	if err != nil {
 		return err
 	}
 	dir, base := path.Split(name)
 	if strings.HasPrefix(name, whiteoutMeta) && name != whiteoutOpaque {
-		return t.addAufs(name, hdr, data, start)
+		return t.addAufs(name, hdr, data)
 	}
 	if i := whiteoutIndex(dir); i >= 0 {
 		return errors.New("below a whiteout")
@@ -141,7 +145,7 @@ func (t *layerTree) add(hdr *tar.Header, data content, start int64) error {
 	if hdr.Typeflag == tar.TypeLink {
 		return t.link(parent, base, hdr)
 	}
-	inode, err := t.inode(hdr, data, start)
+	inode, err := t.inode(hdr, data)
 	if err != nil {
 		return err
 	}

@@ -25,9 +25,8 @@ var fileTypes = map[byte]uint32{
 	tar.TypeFifo:      unix.S_IFIFO,
 }
 
-// inode is what a header says of a file. The content lies at data; the headers,
-// extended ones included, begin at byte start.
-func (t *layerTree) inode(hdr *tar.Header, data content, start int64) (*Inode, error) {
+// inode is what a header says of a file whose content lies at data.
+func (t *layerTree) inode(hdr *tar.Header, data content) (*Inode, error) {
 	typ, ok := fileTypes[hdr.Typeflag]
 	if !ok {
 		return nil, fmt.Errorf("unknown type %q", hdr.Typeflag)
@@ -53,9 +52,6 @@ func (t *layerTree) inode(hdr *tar.Header, data content, start int64) (*Inode, e
 			return nil, fmt.Errorf("%d bytes: %w", hdr.Size, syscall.EFBIG)
 		}
 		i.Size, i.content = hdr.Size, data
-		if isSparse(hdr) {
-			i.content.extents, err = sparseExtents(hdr, data, start)
-		}
 	case unix.S_IFLNK:
 		i.Target, err = target(hdr.Linkname)
 		i.Size = int64(len(i.Target))

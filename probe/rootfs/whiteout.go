@@ -48,7 +48,7 @@ func whiteoutIndex(dir string) int {
 
 // addAufs takes in what AUFS kept at the top of a layer. Its hard links all point
 // to files in one folder, so these are remembered; the rest means nothing.
-func (t *layerTree) addAufs(name string, hdr *tar.Header, data content, start int64) error {
+func (t *layerTree) addAufs(name string, hdr *tar.Header, data content) error {
 	dir, base := path.Split(name)
 	if dir != whiteoutLinks+"/" || hdr.Typeflag == tar.TypeDir {
 		return nil
@@ -59,7 +59,7 @@ func (t *layerTree) addAufs(name string, hdr *tar.Header, data content, start in
 	if err := t.count.add(); err != nil {
 		return err
 	}
-	inode, err := t.inode(hdr, data, start)
+	inode, err := t.inode(hdr, data)
 	if err != nil {
 		return err
 	}
