@@ -1,0 +1,231 @@
+package transport
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/moby/moby/client"
+	"github.com/moby/moby/client/pkg/versions"
+	specs "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// engineAnswers bounds the wait for the first answer of an Engine, which for a
+// DOCKER_HOST that drops packets would else be minutes.
+const engineAnswers = 10 * time.Second
+
+// engine connects to the Docker Engine that DOCKER_HOST and its companions name,
+// else the one at the default socket, in the newest version of the API that both
+// know. The error is errNoDaemon if none answers.
+func engine(ctx context.Context) (*client.Client, error) {
+	c, err := client.New(client.FromEnv, client.WithUserAgent(userAgent))
+	if err != nil {
+		return nil, mark(ErrUnsupported, fmt.Errorf("DOCKER_HOST: %w", err))
+	}
+	if strings.HasPrefix(c.DaemonHost(), "ssh://") {
+		return nil, mark(ErrUnsupported, fmt.Errorf("DOCKER_HOST=%s: ssh is not known here; forward the socket", c.DaemonHost()))
+	}
+	ping, cancel := context.WithTimeout(ctx, engineAnswers)
+	defer cancel()
+	if _, err := c.Ping(ping, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
+		c.Close()
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		return nil, mark(ErrUnavailable, fmt.Errorf("%w: %s", errNoDaemon, oneLine(err.Error())))
+	}
+	return c, nil
+}
+
+// engineErr gives an Engine's failure its kind.
+func engineErr(verb string, err error) error {
+	kind := ErrUnavailable
+	switch {
+	case hasKind(err) || isContext(err):
+		return fmt.Errorf("%s: %w", verb, err)
+	case errdefs.IsNotFound(err):
+		return mark(ErrInput, fmt.Errorf("%s: %w", verb, errAbsent))
+	case errdefs.IsInvalidArgument(err), errdefs.IsPermissionDenied(err), errdefs.IsUnauthorized(err):
+		kind = ErrInput
+	}
+	return mark(kind, fmt.Errorf("%s: %w", verb, &folded{err}))
+}
+
+// folded is an error on one line.
+type folded struct{ err error }
+
+func (f *folded) Error() string { return oneLine(f.err.Error()) }
+func (f *folded) Unwrap() error { return f.err }
+
+// loadDaemon streams `docker save` of the image once, into an unnamed file.
+func loadDaemon(ctx context.Context, ref Reference, want platform, tempDir string) (*Source, error) {
+	c, err := engine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	ref, info, err := inspect(ctx, c, ref, want)
+	if err != nil {
+		return nil, err
+	}
+	var save []client.ImageSaveOption
+	have := v1.Platform{OS: info.Os, Architecture: info.Architecture, Variant: info.Variant}
+	if versions.GreaterThanOrEqualTo(c.ClientVersion(), "1.48") && have.OS != "" {
+		// An Engine with containerd's store would save every platform it holds.
+		save = append(save, client.ImageSaveWithPlatforms(specs.Platform{
+			OS: have.OS, Architecture: have.Architecture, Variant: have.Variant}))
+	}
+	rc, err := c.ImageSave(ctx, []string{ref.image}, save...)
+	if err != nil {
+		return nil, engineErr("save", err)
+	}
+	defer rc.Close()
+	f, err := spool(ctx, rc, tempDir)
+	if err != nil {
+		return nil, engineErr("save", err)
+	}
+	idx, err := indexTar(ctx, f)
+	if err != nil {
+		f.Close()
+		return nil, mark(ErrUnavailable, fmt.Errorf("save: the Engine sent a broken archive: %w", &plain{err}))
+	}
+	img, _, err := archiveImage(idx, "")
+	if err != nil {
+		idx.Close()
+		return nil, fmt.Errorf("save: %w", err)
+	}
+	return &Source{Image: img, Ref: ref, Digest: engineDigest(ref, info), closer: idx}, nil
+}
+
+var shortHex = regexp.MustCompile(`^docker\.io/library/([0-9a-f]{12,63}):latest$`)
+
+// inspect finds the image in the Engine. What reads like a short image ID and is
+// no name there is taken for one.
+func inspect(ctx context.Context, c *client.Client, ref Reference, want platform) (Reference, client.ImageInspectResult, error) {
+	var opts []client.ImageInspectOption
+	if want.given && versions.GreaterThanOrEqualTo(c.ClientVersion(), "1.49") {
+		opts = append(opts, client.ImageInspectWithPlatform(&specs.Platform{
+			OS: want.OS, Architecture: want.Architecture, Variant: want.Variant}))
+	}
+	info, err := c.ImageInspect(ctx, ref.image, opts...)
+	if m := shortHex.FindStringSubmatch(ref.image); m != nil && errdefs.IsNotFound(err) {
+		if info, err = c.ImageInspect(ctx, m[1], opts...); err == nil && imageID.MatchString(info.ID) {
+			ref.image = info.ID
+		}
+	}
+	if err != nil {
+		return ref, info, engineErr("inspect", err)
+	}
+	have := v1.Platform{OS: info.Os, Architecture: info.Architecture, Variant: info.Variant}
+	if want.given && have.OS != "" && want.rank(&have) < 0 {
+		return ref, info, mark(ErrInput, fmt.Errorf("%w for %s; it is for %s", errAbsent, want, have))
+	}
+	return ref, info, nil
+}
+
+// engineDigest is the digest under which the image's own repository has it, if the
+// Engine knows one, else its ID.
+func engineDigest(ref Reference, info client.ImageInspectResult) v1.Hash {
+	named, err := reference.ParseNormalizedNamed(ref.image)
+	for _, s := range info.RepoDigests {
+		have, herr := reference.ParseNormalizedNamed(s)
+		if d, ok := have.(reference.Digested); ok && err == nil && herr == nil && have.Name() == named.Name() {
+			if h, err := v1.NewHash(d.Digest().String()); err == nil {
+				return h
+			}
+		}
+	}
+	h, _ := v1.NewHash(info.ID)
+	return h
+}
+
+// storeDaemon has the Engine load the image as a docker archive. An Engine that
+// has it already is told the new tag only.
+func storeDaemon(ctx context.Context, img v1.Image, to Reference) (v1.Hash, error) {
+	id, err := img.ConfigName()
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	c, err := engine(ctx)
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	defer c.Close()
+	if _, err := c.ImageInspect(ctx, id.String()); err == nil {
+		if _, err := c.ImageTag(ctx, client.ImageTagOptions{Source: id.String(), Target: to.image}); err != nil {
+			return v1.Hash{}, engineErr("tag", err)
+		}
+		return id, nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	pr, pw := io.Pipe()
+	wrote := make(chan error, 1)
+	go func() {
+		err := writeDockerArchive(ctx, pw, img, to.image)
+		pw.CloseWithError(err)
+		wrote <- err
+	}()
+	loadErr := engineLoad(ctx, c, pr)
+	pr.CloseWithError(errEngineStopped) // the writer may still wait at the pipe
+	// What broke first is the cause: a layer that cannot be read breaks the load.
+	if err := <-wrote; err != nil && !errors.Is(err, errEngineStopped) {
+		return v1.Hash{}, err
+	}
+	if loadErr != nil {
+		return v1.Hash{}, loadErr
+	}
+	if _, err := c.ImageInspect(ctx, to.image); err != nil {
+		return v1.Hash{}, engineErr("load: the Engine does not have the image it loaded", err)
+	}
+	return id, nil
+}
+
+var errEngineStopped = errors.New("the Engine stopped reading")
+
+func engineLoad(ctx context.Context, c *client.Client, archive io.Reader) error {
+	resp, err := c.ImageLoad(ctx, archive, client.ImageLoadWithQuiet(true))
+	if err != nil {
+		return engineErr("load", err)
+	}
+	defer resp.Close()
+	loaded := false
+	for dec := json.NewDecoder(resp); ; {
+		// https://github.com/moby/moby/blob/v28.5.2/pkg/jsonmessage/jsonmessage.go
+		var m struct {
+			Stream string `json:"stream"`
+			Error  string `json:"error"`
+			Detail struct {
+				Message string `json:"message"`
+			} `json:"errorDetail"`
+		}
+		switch err := dec.Decode(&m); {
+		case err == io.EOF && loaded:
+			return nil
+		case err == io.EOF:
+			return mark(ErrUnavailable, errors.New("load: the Engine's answer ended before it told of an image"))
+		case err != nil:
+			return engineErr("load", err)
+		case m.Error != "" || m.Detail.Message != "":
+			return fmt.Errorf("load: the Engine says: %s", oneLine(cmp.Or(m.Detail.Message, m.Error)))
+		}
+		loaded = loaded || strings.HasPrefix(m.Stream, "Loaded image")
+	}
+}
+
+func checkDaemon(ctx context.Context) error {
+	c, err := engine(ctx)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
