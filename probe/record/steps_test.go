@@ -1,0 +1,183 @@
+package record
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// step does one thing in a child: a verb and a path. The calls are bare, so that
+// the Go library adds none of its own.
+func step(text string) error {
+	verb, path, _ := strings.Cut(text, " ")
+	args := strings.Fields(path)
+	verb, missing := strings.CutPrefix(verb, "!")
+	do, ok := verbs[verb]
+	if !ok {
+		return errors.New("no such verb")
+	}
+	err := do(path, args)
+	if missing {
+		if err == nil {
+			return errors.New("should have failed")
+		}
+		return nil
+	}
+	return err
+}
+
+var verbs = map[string]func(path string, args []string) error{
+	"stat":     func(p string, _ []string) error { return unix.Stat(p, new(unix.Stat_t)) },
+	"lstat":    func(p string, _ []string) error { return unix.Lstat(p, new(unix.Stat_t)) },
+	"access":   func(p string, _ []string) error { return unix.Access(p, unix.R_OK) },
+	"chdir":    func(p string, _ []string) error { return unix.Chdir(p) },
+	"mkdir":    func(p string, _ []string) error { return unix.Mkdir(p, 0o755) },
+	"unlink":   func(p string, _ []string) error { return unix.Unlink(p) },
+	"chown":    func(p string, _ []string) error { return unix.Chown(p, 7, 7) },
+	"truncate": func(p string, _ []string) error { return withFile(p, unix.O_WRONLY|unix.O_TRUNC, write) },
+	"append":   func(p string, _ []string) error { return withFile(p, unix.O_WRONLY|unix.O_APPEND, write) },
+	"create":   func(p string, _ []string) error { return withFile(p, unix.O_WRONLY|unix.O_CREAT, write) },
+	"open":     func(p string, _ []string) error { return withFile(p, unix.O_RDONLY, func(int) error { return nil }) },
+	"opath":    func(p string, _ []string) error { return withFile(p, unix.O_PATH, func(int) error { return nil }) },
+	"read":     func(p string, _ []string) error { return withFile(p, unix.O_RDONLY, readAll) },
+	"list":     func(p string, _ []string) error { return withFile(p, unix.O_RDONLY|unix.O_DIRECTORY, list) },
+	"mmap":     func(p string, _ []string) error { return withFile(p, unix.O_RDONLY, mapped) },
+	"readlink": func(p string, _ []string) error {
+		_, err := unix.Readlink(p, make([]byte, 4096))
+		return err
+	},
+	"getxattr": func(_ string, a []string) error {
+		_, err := unix.Lgetxattr(a[1], a[0], make([]byte, 4096))
+		return err
+	},
+	"listxattr": func(p string, _ []string) error {
+		_, err := unix.Llistxattr(p, make([]byte, 4096))
+		return err
+	},
+	"exec": func(_ string, a []string) error {
+		p, err := os.StartProcess(a[0], a, &os.ProcAttr{Files: []*os.File{nil, os.Stderr, os.Stderr}, Env: []string{"PATH=/usr/bin:/bin"}})
+		if err != nil {
+			return err
+		}
+		state, err := p.Wait()
+		if err != nil {
+			return err
+		}
+		if !state.Success() {
+			return fmt.Errorf("%s: %s", a[0], state)
+		}
+		return nil
+	},
+	// thread uses a file from a thread with a name of its own.
+	"thread": func(p string, _ []string) error {
+		done := make(chan error)
+		go func() {
+			// Not unlocked: the thread ends with the goroutine.
+			runtime.LockOSThread()
+			name := []byte("worker\x00")
+			if err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name[0])), 0, 0, 0); err != nil {
+				done <- err
+				return
+			}
+			done <- withFile(p, unix.O_RDONLY, readAll)
+		}()
+		return <-done
+	},
+	// misses looks for n names that are not there.
+	"misses": func(_ string, a []string) error {
+		n := 0
+		fmt.Sscan(a[0], &n)
+		for i := range n {
+			if err := unix.Access(fmt.Sprintf("%s/%d", a[1], i), unix.F_OK); err != unix.ENOENT {
+				return err
+			}
+		}
+		return nil
+	},
+	"touch-all": func(_ string, a []string) error { return touchAll(a[0]) },
+}
+
+func withFile(path string, flags int, do func(fd int) error) error {
+	fd, err := unix.Open(path, flags|unix.O_CLOEXEC, 0o644)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return do(fd)
+}
+
+func write(fd int) error {
+	_, err := unix.Write(fd, []byte("new"))
+	return err
+}
+
+func readAll(fd int) error {
+	buf := make([]byte, 1<<20)
+	for {
+		if n, err := unix.Read(fd, buf); n <= 0 {
+			return err
+		}
+	}
+}
+
+// list reads a directory to its end, and fails if a name comes twice.
+func list(fd int) error {
+	buf := make([]byte, 64<<10)
+	seen := map[string]bool{}
+	for {
+		n, err := unix.Getdents(fd, buf)
+		if n <= 0 {
+			return err
+		}
+		_, _, names := unix.ParseDirent(buf[:n], -1, nil)
+		for _, name := range names {
+			if seen[name] {
+				return fmt.Errorf("name %s twice", name)
+			}
+			seen[name] = true
+		}
+	}
+}
+
+func mapped(fd int) error {
+	b, err := unix.Mmap(fd, 0, 1, unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	if b[0] == 0 {
+		return errors.New("a zero")
+	}
+	return unix.Munmap(b)
+}
+
+// touchAll lists, stats and reads everything below dir.
+func touchAll(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		path := dir + "/" + e.Name()
+		if dir == "/" {
+			path = dir + e.Name()
+		}
+		if err := unix.Lstat(path, new(unix.Stat_t)); err != nil {
+			return err
+		}
+		switch {
+		case e.IsDir():
+			err = touchAll(path)
+		case e.Type().IsRegular():
+			err = withFile(path, unix.O_RDONLY, readAll)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
