@@ -1,0 +1,3 @@
+module example.org/atlas
+
+go 1.22
