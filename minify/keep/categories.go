@@ -1,0 +1,100 @@
+package keep
+
+import "strings"
+
+// Category says what kind of file was dropped.
+type Category string
+
+// The categories, as reports print them.
+const (
+	Shell          Category = "shell"
+	PackageManager Category = "package manager"
+	Cache          Category = "cache"
+	Documentation  Category = "documentation"
+	Locale         Category = "locale"
+	Headers        Category = "headers"
+	StaticLibrary  Category = "static library"
+	Toolchain      Category = "toolchain"
+	DevDependency  Category = "dev dependency"
+	Tests          Category = "tests"
+	VersionControl Category = "version control"
+	DebugSymbols   Category = "debug symbols"
+	Excluded       Category = "excluded" // by Options.Exclude
+	Other          Category = "other"
+)
+
+// A categoryRule gives the Category to what any of its patterns, separated by
+// blanks, matches.
+type categoryRule struct {
+	category Category
+	patterns string
+}
+
+// folderRules name folders by their last elements, or by the whole path if they
+// begin with "/"; the last element may be a glob. A folder's category is that of
+// everything below. The first rule that matches a folder or one above it wins.
+var folderRules = []categoryRule{
+	{VersionControl, ".git .svn .hg .bzr CVS lib/git-core share/git-core"},
+	{DebugSymbols, "lib/debug .build-id .dSYM"},
+	{Cache, `/var/cache /var/lib/apt/lists /tmp /var/tmp .cache .npm _cacache .yarn/cache .pnpm-store .gradle .m2
+		.ivy2 .nuget __pycache__ .pytest_cache .mypy_cache .ruff_cache .tox pkg/mod .cargo/registry .cargo/git
+		cargo/registry cargo/git .composer/cache node_modules/.cache .node-gyp .parcel-cache .next/cache bundle/cache
+		gems/*/cache conda/pkgs miniconda3/pkgs`},
+	{PackageManager, `/var/lib/dpkg /var/lib/apt /etc/apt /etc/dpkg lib/apt lib/dpkg share/dpkg share/debconf
+		perl5/Dpkg perl5/Debconf share/lintian share/bug lib/apk etc/apk share/apk /var/lib/rpm lib/rpm sysimage/rpm
+		etc/rpm etc/yum etc/yum.repos.d etc/dnf /var/lib/dnf /var/lib/yum /var/lib/pacman *-packages/pip
+		*-packages/pip-* *-packages/dnf *-packages/rpm *-packages/apt python3*/ensurepip node_modules/npm
+		node_modules/corepack node_modules/yarn node_modules/pnpm /opt/yarn-* conda-meta`},
+	{DevDependency, `node_modules/typescript node_modules/@types node_modules/eslint node_modules/@eslint
+		node_modules/@typescript-eslint node_modules/prettier node_modules/webpack node_modules/jest
+		node_modules/@jest node_modules/mocha node_modules/vitest node_modules/nodemon node_modules/ts-node
+		node_modules/node-gyp *-packages/setuptools *-packages/setuptools-* *-packages/wheel *-packages/wheel-*
+		*-packages/pytest *-packages/_pytest python3*/lib2to3 python3*/idlelib python3*/turtledemo python3*/pydoc_data
+		lib/pkgconfig *-linux-gnu*/pkgconfig share/pkgconfig lib/cmake *-linux-gnu*/cmake share/aclocal share/autoconf share/automake-*`},
+	{Toolchain, `lib/gcc libexec/gcc lib/gcc-cross lib/llvm-* lib/rustlib .rustup rustup/toolchains lib/bfd-plugins
+		lib/ldscripts lib/compat-ld lib/gold-ld share/gcc jmods share/maven share/maven-repo share/gradle share/cmake-*
+		share/gdb python3*/config-3*`},
+	{Headers, "usr/include local/include include/node include/python* include/openssl"},
+	{Locale, "share/i18n lib/locale locale locales LC_MESSAGES"},
+	{Documentation, `share/doc share/man share/info share/gtk-doc share/doc-base share/help share/devhelp share/ri
+		share/common-licenses usr/man local/man man/man?`},
+	{Shell, "share/bash-completion bash_completion.d share/zsh share/fish lib/zsh etc/zsh etc/fish"},
+	{Tests, "test tests __tests__ testdata __mocks__ fixtures"},
+}
+
+// programRules name files in folders for programs, without the prefix for a
+// target ("x86_64-linux-gnu-gcc") and without a version ("pip3.11", "gcc-12").
+var programRules = []categoryRule{
+	{Shell, "sh bash rbash bash-static dash ash hush zsh rzsh ksh ksh93 rksh mksh fish csh tcsh busybox toybox"},
+	{PackageManager, `apt apt-* aptitude dpkg dpkg-* dselect debconf debconf-* update-alternatives apk rpm rpm* yum dnf
+		dnf-* microdnf tdnf zypper pacman opkg pip pipx easy_install conda mamba micromamba poetry pipenv uv uvx npm npx
+		yarn yarnpkg pnpm pnpx corepack gem bundle bundler composer cpan cpanm brew nuget`},
+	{Toolchain, `gcc gcc-* g++ c++ cc c89 c99 c89-gcc c99-gcc cpp gcov gcov-* lto-dump clang clang* lld ld ld.* as ar nm
+		ranlib gold objcopy objdump strip readelf size strings addr2line elfedit gprof gprofng dwp c++filt gdb go gofmt
+		rustc rustdoc rustup rustfmt rust-* cargo cargo-* javac jar javadoc javap jlink jmod jdeps jdeprscan jshell jdb
+		jpackage jarsigner jconsole jimage jhsdb serialver make gmake make-* cmake ctest cpack ninja meson autoconf
+		automake aclocal autoreconf libtool libtoolize m4 bison flex yacc pkg-config pkgconf mvn gradle ant sbt swig`},
+	{DevDependency, "tsc tsserver eslint prettier jest webpack node-gyp nodemon pytest py.test 2to3 idle pydoc"},
+	{VersionControl, "git git-* svn hg bzr scalar"},
+}
+
+// fileNameRules name files by their last element, wherever they are.
+var fileNameRules = []categoryRule{
+	{Cache, "*.pyc *.pyo"},
+	{StaticLibrary, "*.a *.la"},
+	{DebugSymbols, "*.debug *.dwo *.dwp *.pdb *.js.map *.mjs.map *.cjs.map *.css.map"},
+	{Headers, "*.h *.hh *.hpp *.hxx *.h++ *.inl"},
+	{Locale, "*.mo *.po *.pot"},
+	{DevDependency, "*.pc *.d.ts *.d.mts *.d.cts *.tsbuildinfo"},
+	{Toolchain, "*.o src.zip"},
+	{PackageManager, "libapt-pkg.so.* libapt-private.so.* librpm.so.* librpmio.so.* libdnf.so.* libapk.so.*"},
+	{VersionControl, ".gitignore .gitattributes .gitmodules .gitkeep .hgignore .mailmap"},
+	{Tests, "*_test.go *.test.js *.spec.js *.test.ts *.spec.ts *_test.py test_*.py *_spec.rb"},
+	{Documentation, "*.md *.rst *.adoc"},
+	{Shell, ".bashrc .bash_logout .bash_profile .profile .zshrc bash.bashrc"},
+}
+
+// documents are files that are documentation if they have no extension or that
+// of a text.
+var documents = strings.Fields(`README CHANGELOG CHANGES HISTORY LICENSE LICENCE COPYING COPYRIGHT NOTICE AUTHORS
+	CONTRIBUTORS CONTRIBUTING NEWS TODO SECURITY CODE_OF_CONDUCT`)

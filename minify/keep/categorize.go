@@ -1,0 +1,208 @@
+package keep
+
+import (
+	"math"
+	"path"
+	"slices"
+	"strings"
+
+	"slim/probe/rootfs"
+)
+
+// categorize gives every dropped name its Category: from its own path, and for a
+// link of which the path says nothing, from what it leads to.
+func (s *selector) categorize() {
+	own := make([]Category, len(s.paths))          // by path; "" where no rule matches
+	tree := make([]*categoryPattern, len(s.paths)) // of everything below a folder
+	for i, e := range s.sel.Entries {
+		dir := e.Node.Parent()
+		if dir == nil {
+			continue
+		}
+		tree[i] = tree[s.sel.index[dir]]
+		if e.Node.Inode().IsDir() {
+			if c := s.folderCategory(s.paths[i], e.Node); c != nil && (tree[i] == nil || c.order < tree[i].order) {
+				tree[i] = c
+			}
+		}
+		if tree[i] != nil {
+			own[i] = tree[i].category
+		} else if !e.Node.Inode().IsDir() {
+			own[i] = fileCategory(dir.Name(), e.Node.Name())
+		}
+	}
+	for i := range s.sel.Entries {
+		e := &s.sel.Entries[i]
+		switch {
+		case e.Kept:
+		case s.excluded[i]:
+			e.Category = Excluded
+		case own[i] != "":
+			e.Category = own[i]
+		default:
+			e.Category = s.linkedCategory(e.Node, own)
+		}
+	}
+}
+
+// linkedCategory is that of the program that a link leads to or that has another
+// name: /bin/sh is a shell because dash is, an applet because busybox is.
+func (s *selector) linkedCategory(n *rootfs.Node, own []Category) Category {
+	if n.Inode().IsSymlink() {
+		end, _, err := s.fs.Resolve(s.path(n))
+		if err != nil || !end.Inode().IsRegular() {
+			return Other
+		}
+		n = end
+	}
+	category := Other
+	for _, name := range n.Inode().Names { // in no order
+		switch c := own[s.sel.index[name]]; c {
+		case Shell, PackageManager, Toolchain, VersionControl:
+			if category == Other || c < category {
+				category = c
+			}
+		}
+	}
+	return category
+}
+
+// toolchainRoot is what a Go or Rust tree matches; any pattern comes before it.
+var toolchainRoot = &categoryPattern{order: math.MaxInt, category: Toolchain}
+
+func (s *selector) folderCategory(p string, n *rootfs.Node) *categoryPattern {
+	if c := folders.match(p, n.Name()); c != nil {
+		return c
+	}
+	if s.isGoRoot(n) || isRustRoot(n, p) {
+		return toolchainRoot
+	}
+	return nil
+}
+
+// isGoRoot recognises a Go tree wherever it is by what only such a tree has.
+func (s *selector) isGoRoot(n *rootfs.Node) bool {
+	if n.Child("src") == nil && n.Child("pkg") == nil {
+		return false
+	}
+	has := func(p string) bool {
+		_, _, err := s.fs.ResolveFrom(n, p)
+		return err == nil
+	}
+	return has("src/runtime/proc.go") || n.Child("VERSION") != nil && has("pkg/tool")
+}
+
+// isRustRoot recognises a Rust tree that is not part of the system's own.
+func isRustRoot(n *rootfs.Node, p string) bool {
+	if p == "/usr" || p == "/usr/local" {
+		return false
+	}
+	lib, bin := n.Child("lib"), n.Child("bin")
+	return lib != nil && lib.Child("rustlib") != nil && bin != nil && bin.Child("rustc") != nil
+}
+
+// fileCategory is the category of a file by its name and that of its folder.
+func fileCategory(dir, name string) Category {
+	if dir == "bin" || dir == "sbin" || dir == ".bin" {
+		for _, name := range []string{name, programName(name)} {
+			if c := programs.match(name, name); c != nil {
+				return c.category
+			}
+		}
+	}
+	if c := fileNames.match(name, name); c != nil {
+		return c.category
+	}
+	if isDocument(name) {
+		return Documentation
+	}
+	return ""
+}
+
+// programName is a program's name without target and version:
+// "x86_64-linux-gnu-gcc-12" is gcc, "pip3.11" is pip.
+func programName(name string) string {
+	if i := strings.Index(name, "-linux-"); i >= 0 {
+		_, name, _ = strings.Cut(name[i+len("-linux-"):], "-")
+	}
+	return strings.TrimRight(strings.TrimRight(name, "0123456789."), "-")
+}
+
+func isDocument(name string) bool {
+	stem, ext, _ := strings.Cut(name, ".")
+	stem, _, _ = strings.Cut(stem, "-")
+	switch strings.ToLower(ext) {
+	case "", "txt", "md", "rst", "html", "gz", "apache", "mit", "bsd":
+		return slices.Contains(documents, strings.ToUpper(stem))
+	}
+	return false
+}
+
+// A categoryTable finds the first rule that matches a path, by the last element:
+// most are exact, the globs are few.
+type categoryTable struct {
+	exact map[string][]categoryPattern
+	globs []categoryPattern
+}
+
+type categoryPattern struct {
+	order    int
+	category Category
+	elements []string // last first
+	absolute bool
+}
+
+var (
+	folders   = newCategoryTable(folderRules)
+	programs  = newCategoryTable(programRules)
+	fileNames = newCategoryTable(fileNameRules)
+)
+
+func newCategoryTable(rules []categoryRule) *categoryTable {
+	t := &categoryTable{exact: make(map[string][]categoryPattern)}
+	order := 0
+	for _, r := range rules {
+		for text := range strings.FieldsSeq(r.patterns) {
+			order++
+			p := categoryPattern{order: order, category: r.category}
+			text, p.absolute = strings.CutPrefix(text, "/")
+			p.elements = strings.Split(text, "/")
+			slices.Reverse(p.elements)
+			if last := p.elements[0]; strings.ContainsAny(last, "*?") {
+				t.globs = append(t.globs, p)
+			} else {
+				t.exact[last] = append(t.exact[last], p)
+			}
+		}
+	}
+	return t
+}
+
+// match is the first pattern that matches the path p, whose last element is name.
+func (t *categoryTable) match(p, name string) *categoryPattern {
+	var first *categoryPattern
+	for _, list := range [][]categoryPattern{t.exact[name], t.globs} {
+		for i := range list {
+			if c := &list[i]; (first == nil || c.order < first.order) && c.match(p) {
+				first = c
+			}
+		}
+	}
+	return first
+}
+
+func (c *categoryPattern) match(p string) bool {
+	for _, want := range c.elements {
+		i := strings.LastIndexByte(p, '/')
+		if have := p[i+1:]; have != want {
+			if !strings.ContainsAny(want, "*?") {
+				return false
+			}
+			if ok, _ := path.Match(want, have); !ok {
+				return false
+			}
+		}
+		p = p[:max(i, 0)]
+	}
+	return p == "" || !c.absolute
+}
