@@ -49,3 +49,19 @@ func Merge(traces ...*Trace) *Trace {
 	record.SortAccesses(all)
 	return &Trace{Accesses: slices.Clip(all)}
 }
+
+// Order lists what was read or executed, by first access.
+func (t *Trace) Order() []string {
+	var used []record.Access
+	for _, a := range t.Accesses {
+		if a.Ops&(record.Read|record.Exec|record.Link) != 0 {
+			used = append(used, a)
+		}
+	}
+	slices.SortFunc(used, func(a, b record.Access) int { return cmp.Compare(a.First, b.First) })
+	paths := make([]string, len(used))
+	for i, a := range used {
+		paths[i] = a.Path
+	}
+	return paths
+}

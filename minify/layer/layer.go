@@ -43,6 +43,9 @@ const (
 // Compressions lists the valid values, the default first.
 var Compressions = []Compression{Gzip, Zstd, EStargz}
 
+// Valid reports whether c is one of them.
+func (c Compression) Valid() bool { return slices.Contains(Compressions, c) }
+
 // Options of Write.
 type Options struct {
 	// Compression of the blob; "" is Gzip.
@@ -78,7 +81,7 @@ func Write(ctx context.Context, sel *keep.Selection, opts Options) (_ *Layer, er
 	if opts.Compression == "" {
 		opts.Compression = Gzip
 	}
-	if !slices.Contains(Compressions, opts.Compression) {
+	if !opts.Compression.Valid() {
 		return nil, fmt.Errorf("write layer: unknown compression %q", opts.Compression)
 	}
 	file, err := unnamed(opts.Dir)

@@ -1,0 +1,370 @@
+// Package minify is the whole way from a fat image to a slim one: load, index,
+// probe, select, write, verify, store.
+//
+// Its promise: nothing is stored before the slim image behaved like the
+// original under the same workload, the source is never overwritten, and what
+// was made on the way is gone when Run returns. It parses no archive and talks
+// to no terminal; progress goes to Options.Progress.
+package minify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"slim/minify/keep"
+	"slim/minify/layer"
+	"slim/minify/transport"
+	"slim/minify/verify"
+	"slim/probe"
+	"slim/probe/rootfs"
+	"slim/probe/sandbox"
+	"slim/probe/workload"
+)
+
+// What can go wrong besides what the packages below name. Test with errors.Is.
+var (
+	// ErrOriginal: the original image failed its own test.
+	ErrOriginal = errors.New("the original image fails its own test")
+	// ErrDiffers: the slim image does not behave like the original.
+	ErrDiffers = errors.New("the slim image differs from the original")
+	// ErrGate: a limit on the result is not met.
+	ErrGate = errors.New("the result is not accepted")
+)
+
+// Options of Run. The zero value slims an image with a default workload and stores
+// the result beside it.
+type Options struct {
+	// Output is the reference of the result; "" is the source's with -slim
+	// appended to the tag. A bare name goes where the input came from: to the
+	// registry if that was one (or with Push), else to the Docker daemon.
+	Output string
+	Push   bool
+	// Platform picks from a multi-platform image ("linux/arm64"); "" is this machine's.
+	Platform string
+	// Base is the reference of the image below the result; "" or "scratch" is none.
+	Base string
+	// CacheDir holds decompressed layers between runs; "" is slim in the user's
+	// cache folder.
+	CacheDir string
+
+	// Sandbox says how the image is run; its Image is set here. Runs are commands
+	// to run each in a container of its own; none is one run.
+	Sandbox sandbox.Config
+	Runs    [][]string
+	// Workload exercises it; Exposed, Healthcheck and StopSignal are set here.
+	Workload workload.Options
+	// Timeout bounds the whole; 0 does not.
+	Timeout time.Duration
+
+	// Trace replaces what the probe run touched in the selection; the original is
+	// still run, for the verification.
+	Trace *probe.Trace
+	// Include and Exclude are globs of keep.Options.
+	Include, Exclude []string
+	// Compression of the layer.
+	Compression layer.Compression
+
+	// Progress, if set, is told of each step's beginning and end.
+	Progress func(Step)
+}
+
+// Run slims the image named by ref and stores the result. An error after the
+// probe comes with the Result so far.
+func Run(ctx context.Context, ref string, opts Options) (*Result, error) {
+	if opts.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, opts.Timeout,
+			fmt.Errorf("not done within %v (see --timeout): %w", opts.Timeout, context.DeadlineExceeded))
+		defer cancel()
+	}
+	r := &run{opts: opts, ref: ref, result: &Result{}}
+	defer r.close()
+	for _, s := range []struct {
+		phase Phase
+		do    func(context.Context) (string, error)
+	}{
+		{Fetch, r.fetch},
+		{Index, r.index},
+		{Probe, r.probe},
+		{Select, r.choose},
+		{Write, r.write},
+		{Verify, r.verify},
+		{Store, r.store},
+	} {
+		if err := r.step(ctx, s.phase, s.do); err != nil {
+			return r.result, err
+		}
+	}
+	return r.result, nil
+}
+
+// run is one Run under way.
+type run struct {
+	opts    Options
+	ref     string
+	result  *Result
+	closers []func() error
+
+	source *transport.Source
+	output transport.Reference
+	base   *transport.Source
+	config v1.Config
+	fat    *rootfs.FS
+	baseFS *rootfs.FS
+
+	original  *probe.Result
+	selection *keep.Selection
+	image     v1.Image
+}
+
+// close releases what was opened, the last first. What fails here has no bearing
+// on a result that is already stored.
+func (r *run) close() {
+	for i := len(r.closers) - 1; i >= 0; i-- {
+		r.closers[i]()
+	}
+}
+
+func (r *run) step(ctx context.Context, p Phase, do func(context.Context) (string, error)) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	start := time.Now()
+	if r.opts.Progress != nil {
+		r.opts.Progress(Step{Phase: p})
+	}
+	text, err := do(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("%s: %w", p, context.Cause(ctx))
+	}
+	took := time.Since(start)
+	r.result.Phases = append(r.result.Phases, PhaseTime{Phase: p, Seconds: took.Seconds()})
+	if r.opts.Progress != nil {
+		r.opts.Progress(Step{Phase: p, Done: true, Text: text, Err: err, Took: took})
+	}
+	return err
+}
+
+// fetch resolves the references and refuses what cannot end well before anything
+// is run.
+func (r *run) fetch(ctx context.Context) (string, error) {
+	ref, err := transport.Parse(r.ref)
+	if err != nil {
+		return "", err
+	}
+	topts := transport.Options{Platform: r.opts.Platform}
+	if r.source, err = transport.Load(ctx, ref, topts); err != nil {
+		return "", err
+	}
+	r.closers = append(r.closers, r.source.Close)
+	if r.output, err = r.outputRef(); err != nil {
+		return "", err
+	}
+	topts.Source = r.source.Ref
+	if err := transport.CheckStore(ctx, r.output, topts); err != nil {
+		return "", err
+	}
+	if r.opts.Base != "" && r.opts.Base != "scratch" {
+		if ref, err = transport.Parse(r.opts.Base); err != nil {
+			return "", fmt.Errorf("--base: %w", err)
+		}
+		if r.base, err = transport.Load(ctx, ref, topts); err != nil {
+			return "", fmt.Errorf("base: %w", err)
+		}
+		r.closers = append(r.closers, r.base.Close)
+	}
+	cfg, err := r.source.Image.ConfigFile()
+	if err != nil {
+		return "", fmt.Errorf("%w: %s: read config: %w", transport.ErrInput, r.source.Ref, err)
+	}
+	r.config = cfg.Config
+	r.result.Source = ImageInfo{Reference: r.source.Ref.String(), Digest: r.source.Digest.String()}
+	return r.source.Ref.String(), nil
+}
+
+// outputRef says where the result goes.
+func (r *run) outputRef() (transport.Reference, error) {
+	if r.opts.Output == "" {
+		return r.source.Ref.Slim(), nil
+	}
+	name := r.opts.Output
+	ref, err := transport.Parse(name)
+	if err != nil {
+		return ref, fmt.Errorf("--tag: %w", err)
+	}
+	if ref.Transport() != "" {
+		return ref, nil
+	}
+	if r.opts.Push || r.source.Ref.Transport() == transport.Registry {
+		return transport.Parse("docker://" + name)
+	}
+	return transport.Parse("docker-daemon:" + name)
+}
+
+// index reads the layers of the original and of the base.
+func (r *run) index(ctx context.Context) (text string, err error) {
+	if r.opts.CacheDir == "" {
+		dir, err := os.UserCacheDir()
+		if err != nil {
+			dir = os.TempDir() // no HOME, as in a bare CI job
+		}
+		r.opts.CacheDir = filepath.Join(dir, "slim")
+	}
+	if r.fat, r.result.Before, err = r.load(ctx, r.source.Image); err != nil {
+		return "", fmt.Errorf("%s: %w", r.source.Ref, err)
+	}
+	if r.base != nil {
+		if r.baseFS, _, err = r.load(ctx, r.base.Image); err != nil {
+			return "", fmt.Errorf("base %s: %w", r.base.Ref, err)
+		}
+	}
+	b := r.result.Before
+	return fmt.Sprintf("%d files in %d layers, %s", b.Files, b.Layers, Bytes(b.Bytes)), nil
+}
+
+func (r *run) load(ctx context.Context, img v1.Image) (*rootfs.FS, Size, error) {
+	fsys, err := rootfs.Load(ctx, img, rootfs.Options{CacheDir: r.opts.CacheDir})
+	if err != nil {
+		return nil, Size{}, err
+	}
+	r.closers = append(r.closers, fsys.Close)
+	size := Size{Files: fsys.Len(), Bytes: fsys.Size()}
+	layers, err := img.Layers()
+	if err != nil {
+		return nil, Size{}, err
+	}
+	size.Layers = len(layers)
+	return fsys, size, nil
+}
+
+// probe runs the original. An original that fails its own test proves nothing
+// about a slim image.
+func (r *run) probe(ctx context.Context) (string, error) {
+	var err error
+	r.original, err = probe.Run(ctx, r.fat, r.probeOptions(r.config))
+	if err != nil {
+		return "", err
+	}
+	r.result.Trace = r.original.Trace
+	if failed := r.original.Failed(); len(failed) > 0 {
+		return "", fmt.Errorf("%w: %s", ErrOriginal, describe(failed))
+	}
+	return fmt.Sprintf("%d paths touched, %s", len(r.original.Trace.Accesses), summary(r.original)), nil
+}
+
+func (r *run) probeOptions(cfg v1.Config) probe.Options {
+	o := probe.Options{Sandbox: r.opts.Sandbox, Runs: r.opts.Runs, Workload: r.opts.Workload}
+	o.Sandbox.Image = cfg
+	o.Workload.Exposed = workload.ExposedPorts(cfg)
+	o.Workload.Healthcheck, o.Workload.Shell = cfg.Healthcheck, cfg.Shell
+	if o.Workload.StopSignal == "" {
+		o.Workload.StopSignal = cfg.StopSignal
+	}
+	return o
+}
+
+// choose selects what to keep.
+func (r *run) choose(ctx context.Context) (string, error) {
+	trace := r.original.Trace
+	if r.opts.Trace != nil {
+		trace = r.opts.Trace
+	}
+	var err error
+	r.selection, err = keep.Select(ctx, r.fat, trace, r.config, keep.Options{
+		Include: r.opts.Include, Exclude: r.opts.Exclude, Command: r.opts.Sandbox.Command,
+	})
+	if err != nil {
+		return "", err
+	}
+	r.result.Selection = r.selection
+	t := r.selection.Totals()
+	return fmt.Sprintf("%d of %d files kept, %s", t.Kept.Files, t.Kept.Files+t.Dropped.Files, Bytes(t.Kept.Bytes)), nil
+}
+
+// write makes the slim image; nothing of it is stored yet.
+func (r *run) write(ctx context.Context) (string, error) {
+	trace := r.original.Trace
+	if r.opts.Trace != nil {
+		trace = r.opts.Trace
+	}
+	l, err := layer.Write(ctx, r.selection, layer.Options{
+		Compression: r.opts.Compression, Base: r.baseFS, Order: trace.Order(), Dir: r.opts.CacheDir,
+	})
+	if err != nil {
+		return "", err
+	}
+	r.closers = append(r.closers, l.Close)
+	iopts := layer.ImageOptions{Source: r.source.Digest, CreatedBy: "slim"}
+	if r.base != nil {
+		iopts.Base, iopts.BaseName, iopts.BaseDigest = r.base.Image, r.base.Ref.Name(), r.base.Digest
+	}
+	if r.image, err = layer.Image(r.source.Image, l, iopts); err != nil {
+		return "", err
+	}
+	size, err := l.Size()
+	if err != nil {
+		return "", err
+	}
+	r.result.After = Size{Layers: 1, Files: l.Files, Bytes: l.Bytes, Compressed: size}
+	return fmt.Sprintf("one layer, %s", Bytes(size)), nil
+}
+
+// verify boots the written image with the same workload and compares. Where a
+// row differs the original is run again, to know whether it varies by nature.
+func (r *run) verify(ctx context.Context) (string, error) {
+	slim, size, err := r.load(ctx, r.image)
+	if err != nil {
+		return "", fmt.Errorf("read back: %w", err)
+	}
+	r.result.After.Files, r.result.After.Bytes, r.result.After.Layers = size.Files, size.Bytes, size.Layers
+	cfg, err := r.image.ConfigFile()
+	if err != nil {
+		return "", fmt.Errorf("read back: %w", err)
+	}
+	opts := r.probeOptions(cfg.Config)
+	opts.WaitPorts = r.original.Ports()
+	again, err := probe.Run(ctx, slim, opts)
+	if errors.Is(err, sandbox.ErrStart) {
+		return "", fmt.Errorf("%w: it does not start: %w", ErrDiffers, err)
+	}
+	if err != nil {
+		return "", err
+	}
+	v := &verify.Verdict{
+		Rows:   verify.Compare(r.original, again),
+		Missed: verify.Misses(r.fat, r.original.Trace, again.Trace),
+	}
+	r.result.Verdict = v
+	if !v.Equal() {
+		second, err := probe.Run(ctx, r.fat, r.probeOptions(r.config))
+		if err != nil {
+			return "", fmt.Errorf("run the original again: %w", err)
+		}
+		verify.Excuse(v.Rows, r.original, second, again)
+	}
+	if different := v.Different(); len(different) > 0 {
+		return "", fmt.Errorf("%w: %s", ErrDiffers, differences(v))
+	}
+	if r.result.After.Bytes > r.result.Before.Bytes {
+		return "", fmt.Errorf("%w: %s of files became %s", ErrGate, Bytes(r.result.Before.Bytes), Bytes(r.result.After.Bytes))
+	}
+	return fmt.Sprintf("%d of %d observations equal", len(v.Rows), len(v.Rows)), nil
+}
+
+// store puts the verified image in its place.
+func (r *run) store(ctx context.Context) (string, error) {
+	stored, err := transport.Store(ctx, r.image, r.output, transport.Options{
+		Platform: r.opts.Platform, Source: r.source.Ref,
+	})
+	if err != nil {
+		return "", err
+	}
+	r.result.Output = ImageInfo{Reference: stored.Ref.String(), Digest: stored.Digest.String(), Pull: pullName(stored)}
+	return r.result.Output.Reference, nil
+}
