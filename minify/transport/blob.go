@@ -91,7 +91,7 @@ func (v *verified) Read(p []byte) (int, error) {
 	v.left -= int64(n)
 	switch {
 	case v.left < 0:
-		return n, mark(ErrInput, fmt.Errorf("blob %s: longer than its descriptor says", v.want))
+		return max(0, n+int(v.left)), mark(ErrInput, fmt.Errorf("blob %s: longer than its descriptor says", v.want))
 	case err == io.EOF && v.left > 0:
 		return n, mark(ErrInput, fmt.Errorf("blob %s: truncated, %d bytes are missing", v.want, v.left))
 	case err == io.EOF:

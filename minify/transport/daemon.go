@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"regexp"
 	"strings"
 	"time"
@@ -93,17 +94,21 @@ func loadDaemon(ctx context.Context, ref Reference, want platform, tempDir strin
 	if err != nil {
 		return nil, engineErr("save", err)
 	}
-	idx, err := indexTar(ctx, f)
+	img, err := savedImage(ctx, f)
 	if err != nil {
 		f.Close()
 		return nil, mark(ErrUnavailable, fmt.Errorf("save: the Engine sent a broken archive: %w", &plain{err}))
 	}
-	img, _, err := archiveImage(idx, "")
+	return &Source{Image: img, Ref: ref, Digest: engineDigest(ref, info), closer: f}, nil
+}
+
+func savedImage(ctx context.Context, f *os.File) (v1.Image, error) {
+	idx, err := indexTar(ctx, f)
 	if err != nil {
-		idx.Close()
-		return nil, fmt.Errorf("save: %w", err)
+		return nil, err
 	}
-	return &Source{Image: img, Ref: ref, Digest: engineDigest(ref, info), closer: idx}, nil
+	img, _, err := archiveImage(idx, "")
+	return img, err
 }
 
 var shortHex = regexp.MustCompile(`^docker\.io/library/([0-9a-f]{12,63}):latest$`)

@@ -305,16 +305,28 @@ func samePath(a, b string) bool {
 	return realPath(a) == realPath(b)
 }
 
-// realPath resolves what exists of a path's links.
+// realPath resolves a path's links, whether or not what it names is there.
 func realPath(path string) string {
 	if abs, err := filepath.Abs(path); err == nil {
 		path = abs
 	}
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		return real
-	}
-	if dir := filepath.Dir(path); dir != path {
-		return filepath.Join(realPath(dir), filepath.Base(path))
+	for range 40 { // as many links as the kernel follows
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			return real
+		}
+		dir := filepath.Dir(path)
+		if dir == path {
+			break
+		}
+		path = filepath.Join(realPath(dir), filepath.Base(path))
+		to, err := os.Readlink(path)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(path), to)
+		}
+		path = to
 	}
 	return path
 }
