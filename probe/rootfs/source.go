@@ -153,7 +153,7 @@ func (s *source) unpack(ctx context.Context, w io.Writer) (int64, error) {
 		return nil
 	})
 	_, err = io.CopyBuffer(io.MultiWriter(writer{w, &writeErr}, tar), struct{ io.Reader }{fromUnpack}, make([]byte, chunk))
-	if err != nil {
+	if writeErr != nil {
 		stopRead()
 	}
 	fromUnpack.CloseWithError(err)

@@ -127,7 +127,7 @@ func DumpTar(r io.Reader) (string, error) {
 
 func headerEntry(hdr *tar.Header, r io.Reader) (Entry, error) {
 	e := Entry{
-		Path: path.Clean("/" + hdr.Name), Mode: hdr.Mode, UID: hdr.Uid, GID: hdr.Gid,
+		Path: path.Clean("/" + hdr.Name), Mode: hdr.Mode & 0o7777, UID: hdr.Uid, GID: hdr.Gid,
 		Major: hdr.Devmajor, Minor: hdr.Devminor, Target: hdr.Linkname, MTime: hdr.ModTime,
 	}
 	for key, value := range hdr.PAXRecords {

@@ -1,0 +1,21 @@
+package rootfs
+
+import (
+	"context"
+	"io"
+	"reflect"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// IsPlain reports whether a layer is read as the plain tar it is stored as.
+func IsPlain(l v1.Layer) bool { return reflect.TypeOf(l) == plainSource }
+
+// Unpack is source.unpack for a layer on its own.
+func Unpack(ctx context.Context, l v1.Layer, diffID v1.Hash, w io.Writer) (int64, error) {
+	s, err := newSource(l, diffID)
+	if err != nil {
+		return 0, err
+	}
+	return s.unpack(ctx, w)
+}
