@@ -205,16 +205,18 @@ func (f *FUSE) mounted(ctx context.Context) (int, error) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
-		fd, probe := -1, error(nil)
+		fd, dup := -1, error(nil)
 		err := conn.Control(func(dev uintptr) {
-			if _, probe = unix.Read(int(dev), make([]byte, 1)); probe != unix.EPERM {
-				fd, err = unix.FcntlInt(dev, unix.F_DUPFD_CLOEXEC, 3)
+			if _, err := unix.Read(int(dev), make([]byte, 1)); err != unix.EPERM {
+				fd, dup = unix.FcntlInt(dev, unix.F_DUPFD_CLOEXEC, 3)
 			}
 		})
-		if err != nil {
-			return -1, fmt.Errorf("record: wait for the mount: %w", err)
-		}
-		if fd >= 0 {
+		switch {
+		case err != nil: // it says "use of closed file", in an error of its own
+			return -1, fmt.Errorf("record: wait for the mount: %w", os.ErrClosed)
+		case dup != nil:
+			return -1, fmt.Errorf("record: wait for the mount: dup: %w", dup)
+		case fd >= 0:
 			return fd, nil
 		}
 		select {

@@ -60,6 +60,8 @@ func runChild(text string) error {
 	if err := json.Unmarshal([]byte(text), &p); err != nil {
 		return err
 	}
+	unix.CloseOnExec(childReady)
+	unix.CloseOnExec(childGo)
 	if err := enter(p.Dir, p.Data); err != nil {
 		return err
 	}
@@ -68,20 +70,24 @@ func runChild(text string) error {
 			return fmt.Errorf("setup %s: %w", s, err)
 		}
 	}
-	if _, err := unix.Write(childReady, []byte{1}); err != nil {
+	if err := pause(); err != nil {
 		return err
 	}
-	if _, err := unix.Read(childGo, make([]byte, 1)); err != nil {
-		return err
-	}
-	unix.Close(childReady)
-	unix.Close(childGo)
 	for _, s := range p.Steps {
 		if err := step(s); err != nil {
 			return fmt.Errorf("%s: %w", s, err)
 		}
 	}
 	return nil
+}
+
+// pause tells the parent that all before is done, and waits until it says go.
+func pause() error {
+	if _, err := unix.Write(childReady, []byte{1}); err != nil {
+		return err
+	}
+	_, err := unix.Read(childGo, make([]byte, 1))
+	return err
 }
 
 // enter makes an overlay on the recorder the root.
@@ -143,7 +149,12 @@ func begin(t testing.TB, fsys *rootfs.FS, opts FUSEOptions, p plan, wrap ...stri
 	t.Cleanup(cancel)
 	go func() { s.serve <- f.Serve(ctx) }()
 
-	p.Dir, p.Data = t.TempDir(), f.MountData()
+	dir, err := os.MkdirTemp("", "slim-record-") // a test's own may have a comma in it
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	p.Dir, p.Data = dir, f.MountData()
 	text, err := json.Marshal(p)
 	if err != nil {
 		t.Fatal(err)
@@ -173,9 +184,7 @@ func begin(t testing.TB, fsys *rootfs.FS, opts FUSEOptions, p plan, wrap ...stri
 	}
 	childReady.Close()
 	childGo.Close()
-	if _, err := io.ReadFull(ready, make([]byte, 1)); err != nil {
-		t.Fatalf("child did not get ready: %v: %s", s.child.Wait(), s.stderr.String())
-	}
+	s.paused()
 	proc, err := os.Open("/proc")
 	if err != nil {
 		t.Fatal(err)
@@ -185,8 +194,16 @@ func begin(t testing.TB, fsys *rootfs.FS, opts FUSEOptions, p plan, wrap ...stri
 	return s
 }
 
-// steps lets the child go on.
-func (s *session) steps() {
+// paused waits until the child pauses.
+func (s *session) paused() {
+	s.t.Helper()
+	if _, err := io.ReadFull(s.ready, make([]byte, 1)); err != nil {
+		s.t.Fatalf("child did not come to a pause: %v: %s", s.child.Wait(), s.stderr.String())
+	}
+}
+
+// goOn lets the child go on.
+func (s *session) goOn() {
 	s.t.Helper()
 	if _, err := s.start.Write([]byte{1}); err != nil {
 		s.t.Fatal(err)
@@ -207,7 +224,7 @@ func run(t testing.TB, fsys *rootfs.FS, p plan) []Access {
 	t.Helper()
 	s := begin(t, fsys, FUSEOptions{}, p)
 	s.f.SetPhase(Start)
-	s.steps()
+	s.goOn()
 	if err := s.end(); err != nil {
 		t.Errorf("Serve: %v", err)
 	}
@@ -240,14 +257,8 @@ func newFUSE(t testing.TB, fsys *rootfs.FS, opts FUSEOptions) *FUSE {
 	return f
 }
 
-// file is an entry of a tree made of real files.
-type file struct {
-	tar.Header
-	content io.Reader
-}
-
 // load makes a tree of entries that are too large or too real for a notation.
-func load(t testing.TB, write func(*tar.Writer) error) *rootfs.FS {
+func load(t testing.TB, cache string, write func(*tar.Writer) error) *rootfs.FS {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "layer.tar")
 	out, err := os.Create(name)
@@ -266,7 +277,7 @@ func load(t testing.TB, write func(*tar.Writer) error) *rootfs.FS {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fsys, err := rootfs.Load(context.Background(), img, rootfs.Options{CacheDir: t.TempDir()})
+	fsys, err := rootfs.Load(context.Background(), img, rootfs.Options{CacheDir: cache})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ var verbs = map[string]func(path string, args []string) error{
 		return err
 	},
 	"getxattr": func(_ string, a []string) error {
-		_, err := unix.Lgetxattr(a[1], a[0], make([]byte, 4096))
+		_, err := unix.Lgetxattr(a[0], a[1], make([]byte, 4096))
 		return err
 	},
 	"listxattr": func(p string, _ []string) error {
@@ -73,20 +73,15 @@ var verbs = map[string]func(path string, args []string) error{
 		}
 		return nil
 	},
-	// thread uses a file from a thread with a name of its own.
+	// thread reads a file from a thread with a name of its own.
 	"thread": func(p string, _ []string) error {
-		done := make(chan error)
-		go func() {
-			// Not unlocked: the thread ends with the goroutine.
-			runtime.LockOSThread()
+		return onThread(func() error {
 			name := []byte("worker\x00")
 			if err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name[0])), 0, 0, 0); err != nil {
-				done <- err
-				return
+				return err
 			}
-			done <- withFile(p, unix.O_RDONLY, readAll)
-		}()
-		return <-done
+			return withFile(p, unix.O_RDONLY, readAll)
+		})
 	},
 	// misses looks for n names that are not there.
 	"misses": func(_ string, a []string) error {
@@ -99,7 +94,61 @@ var verbs = map[string]func(path string, args []string) error{
 		}
 		return nil
 	},
+	"proc": func(p string, _ []string) error {
+		return errors.Join(unix.Mkdir(p, 0o755), unix.Mount("proc", p, "proc", 0, ""))
+	},
+	"devnull": func(p string, _ []string) error {
+		return errors.Join(unix.Mkdir(p, 0o755), unix.Mknod(p+"/null", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
+	},
+	"pause": func(string, []string) error { return pause() },
+	// same fails unless two paths are one inode with two links.
+	"same": func(_ string, a []string) error {
+		var one, two unix.Stat_t
+		if err := errors.Join(unix.Lstat(a[0], &one), unix.Lstat(a[1], &two)); err != nil {
+			return err
+		}
+		if one.Ino != two.Ino || one.Dev != two.Dev || one.Nlink != 2 || two.Nlink != 2 {
+			return fmt.Errorf("%+v and %+v", one, two)
+		}
+		return nil
+	},
+	// attr compares what lstat says with: mode, owner, size, mtime, links, device.
+	"attr": func(p string, a []string) error {
+		var st unix.Stat_t
+		if err := unix.Lstat(a[0], &st); err != nil {
+			return err
+		}
+		got := fmt.Sprintf("%s %o %d:%d %d %d.%09d %d %d:%d", a[0], st.Mode, st.Uid, st.Gid, st.Size,
+			st.Mtim.Sec, st.Mtim.Nsec, st.Nlink, unix.Major(st.Rdev), unix.Minor(st.Rdev))
+		if got != p {
+			return fmt.Errorf("got %s", got)
+		}
+		return nil
+	},
+	// link compares a link's target.
+	"target": func(_ string, a []string) error {
+		b := make([]byte, 4096)
+		n, err := unix.Readlink(a[0], b)
+		if err == nil && string(b[:n]) != a[1] {
+			err = fmt.Errorf("got %s", b[:n])
+		}
+		return err
+	},
 	"touch-all": func(_ string, a []string) error { return touchAll(a[0]) },
+}
+
+// onThread runs do on a thread that is not the process's first one and ends with it.
+func onThread(do func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			done <- onThread(do) // while this goroutine keeps the first thread
+			return
+		}
+		done <- do()
+	}()
+	return <-done
 }
 
 func withFile(path string, flags int, do func(fd int) error) error {
