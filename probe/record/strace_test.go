@@ -58,8 +58,6 @@ exit 0
 	for _, a := range all {
 		got[a.Path] = a.Ops
 	}
-	if b, _ := os.ReadFile(out); true {
-	}
 	truth := readStrace(t, out, fsys)
 	t.Logf("%d paths recorded; truth: %v", len(got), truth.counts())
 	for op, least := range map[Op]int{Exec: 8, Read: 100, Stat: 100, List: 50, Link: 5, Miss: 30} {
