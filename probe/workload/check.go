@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"sigs.k8s.io/yaml"
 )
@@ -110,6 +111,13 @@ func isMethod(s string) bool {
 	return s != "" && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
 }
 
+// isToken says that s can be the name of a header (RFC 9110, section 5.6.2).
+func isToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(c rune) bool {
+		return c <= ' ' || c >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c)
+	})
+}
+
 // fileCheck is an HTTPCheck as it is written in a file.
 type fileCheck struct {
 	Method   string            `json:"method"`
@@ -130,6 +138,9 @@ func loadChecks(file string) ([]HTTPCheck, error) {
 	var list []fileCheck
 	if err := yaml.UnmarshalStrict(data, &list); err != nil {
 		return nil, fmt.Errorf("read HTTP checks: %s: %w", file, err)
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("read HTTP checks: %s: no checks", file)
 	}
 	var checks []HTTPCheck
 	for i, f := range list {
@@ -156,6 +167,11 @@ func (f fileCheck) check(dir string) (HTTPCheck, error) {
 		return check, errors.New("both body and bodyFile")
 	case check.Port != 0 && f.Port != 0 && check.Port != f.Port:
 		return check, fmt.Errorf("port %d and path %q", f.Port, f.Path)
+	}
+	for name, value := range f.Headers {
+		if !isToken(name) || strings.ContainsFunc(value, unicode.IsControl) {
+			return check, fmt.Errorf("header %q: %q: not of the form of a header", name, value)
+		}
 	}
 	if f.Method != "" {
 		check.Method = f.Method

@@ -50,7 +50,8 @@ type endpoint struct {
 	hosts []string
 	// scheme is "http" or "https"; "" if it was not asked or speaks neither.
 	scheme string
-	asked  bool
+	// asked and answered say whether a request was put, and was answered as HTTP.
+	asked, answered bool
 }
 
 // answer is what a request has brought.
@@ -198,7 +199,7 @@ func (c *client) do(ctx context.Context, e *endpoint, check HTTPCheck, timeout t
 	asked := e.asked
 	e.asked = true
 	if unsure && !asked && c.speaksTLS(ctx, e) {
-		e.scheme = "https"
+		e.scheme, e.answered = "https", false // what answered was not the server proper
 		return c.try(ctx, e, check, e.scheme, timeout)
 	}
 	if err == nil {
@@ -229,6 +230,9 @@ func (c *client) speaksTLS(ctx context.Context, e *endpoint) bool {
 func (c *client) try(ctx context.Context, e *endpoint, check HTTPCheck, scheme string, timeout time.Duration) (*answer, error) {
 	for {
 		a, err := c.once(ctx, scheme+"://"+e.address()+check.Path, check, timeout)
+		if err == nil {
+			e.answered = true
+		}
 		if !refused(err) || len(e.hosts) == 1 {
 			return a, err
 		}
@@ -329,7 +333,7 @@ func (r *run) unanswered(ctx context.Context, name string, e *endpoint, err erro
 		row.Value = "accepts connections, no HTTP"
 	}
 	if !timedOut(err) {
-		r.awaitEnd(ctx, e.port)
+		r.awaitEnd(ctx, e)
 	}
 	if r.ended() {
 		row.Value, row.Failed = "no answer, the program has ended", true
@@ -338,12 +342,14 @@ func (r *run) unanswered(ctx context.Context, name string, e *endpoint, err erro
 	return nil
 }
 
-// awaitEnd waits for the end of a program that has lost its port in the middle of the
-// checks: its connections break a moment before it can be seen to have ended.
-func (r *run) awaitEnd(ctx context.Context, port uint16) {
-	listening, err := r.c.Listening()
-	if err == nil && slices.ContainsFunc(listening, func(l sandbox.Port) bool { return l.Port == port }) {
-		return
+// awaitEnd waits a moment for the end of a program whose port no longer answers: its
+// connections break before it can be seen to have ended.
+func (r *run) awaitEnd(ctx context.Context, e *endpoint) {
+	if !e.answered {
+		listening, err := r.c.Listening()
+		if err == nil && slices.ContainsFunc(listening, func(l sandbox.Port) bool { return l.Port == e.port }) {
+			return // it speaks something else
+		}
 	}
 	timer := time.NewTimer(time.Second)
 	defer timer.Stop()

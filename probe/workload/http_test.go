@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"slim/probe/sandbox"
@@ -251,6 +252,33 @@ func TestNotHTTP(t *testing.T) {
 	}
 }
 
+// A greeting that is already there is not read before the request is written.
+func TestFirstWord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, client := net.Pipe()
+		defer server.Close()
+		conn := &firstWord{Conn: client, spoken: make(chan struct{})}
+		defer conn.Close()
+		var got string
+		go func() {
+			b := make([]byte, 8)
+			n, _ := conn.Read(b)
+			got = string(b[:n])
+		}()
+		go io.WriteString(server, "220 hi")
+		synctest.Wait()
+		if got != "" {
+			t.Fatalf("heard %q before a word was said", got)
+		}
+		go io.Copy(io.Discard, server)
+		io.WriteString(conn, "GET /")
+		synctest.Wait()
+		if got != "220 hi" {
+			t.Errorf("heard %q", got)
+		}
+	})
+}
+
 // A port that is bound to IPv6 alone is reached there, and a test is told so.
 func TestIPv6Only(t *testing.T) {
 	probe, err := net.Listen("tcp", "[::1]:0")
@@ -313,7 +341,7 @@ func TestNamedChecks(t *testing.T) {
 		switch r.URL.Path {
 		case "/echo":
 			w.Header().Set("Content-Type", "text/plain")
-			fmt.Fprintf(w, "%s %s %s %q", r.Method, r.Host, r.Header.Get("X-A"), body)
+			fmt.Fprintf(w, "%s %s %s %q close=%v", r.Method, r.Host, r.Header.Get("X-A"), body, r.Close)
 		case "/old":
 			http.Redirect(w, r, "/new", http.StatusMovedPermanently)
 		case "/made":
@@ -382,7 +410,7 @@ func TestNamedChecks(t *testing.T) {
 			Headers: map[string]string{"host": "app.example", "x-a": "1"}}
 		o := outcome(t, newFake(serve(l, h)), Options{Exposed: []uint16{port}, Checks: []HTTPCheck{check, check}})
 		for _, name := range []string{"PUT /echo body", "PUT /echo (2) body"} {
-			if got, want := row(t, o, name).Detail, `PUT app.example 1 "data"`; got != want {
+			if got, want := row(t, o, name).Detail, `PUT app.example 1 "data" close=true`; got != want {
 				t.Errorf("server saw %q, want %q", got, want)
 			}
 		}

@@ -132,10 +132,16 @@ func (r *run) choose(listening []sandbox.Port, late bool) bool {
 		r.primary = candidates[i]
 		return true
 	}
-	if len(listening) == 0 || len(r.opts.Exposed) > 0 && !late {
+	ports := r.checkable(listening)
+	if len(ports) == 0 {
 		return false
 	}
-	r.primary = r.checkable(listening)[0]
+	// A port that the kernel chose is often the private one of a tool that will end (a
+	// build's workers), or comes before the real one.
+	if !late && len(r.opts.WaitPorts) == 0 && (len(r.opts.Exposed) > 0 || r.ephemeral(ports[0])) {
+		return false
+	}
+	r.primary = ports[0]
 	return true
 }
 

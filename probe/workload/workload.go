@@ -58,8 +58,8 @@ type Options struct {
 	Exposed []uint16
 	// WaitPorts are the Ports of an earlier Outcome: the checks begin when all of
 	// them listen, or after ReadyTimeout those that do. Without, they begin when the
-	// first exposed port listens; any port, where none is exposed or none of the
-	// exposed listens within ReadyTimeout.
+	// first exposed port listens; where none is exposed, the first that the kernel has
+	// not chosen itself; after ReadyTimeout, any.
 	WaitPorts []uint16
 
 	// Checks are HTTP requests that must succeed.

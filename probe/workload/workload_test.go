@@ -234,6 +234,33 @@ func TestEphemeralPort(t *testing.T) {
 	}
 }
 
+// A tool that talks to its own helpers over a port of the kernel's choice, and ends, is
+// no server; one that stays is, in the end.
+func TestEphemeralPortAlone(t *testing.T) {
+	l, port := listen(t, "127.0.0.1")
+	if port < 32768 || port > 60999 {
+		t.Skipf("this machine's ephemeral ports are not the usual ones: %d", port)
+	}
+	ends := newFake(func(_ context.Context, f *fake) sandbox.ExitStatus {
+		f.announce(l, "127.0.0.1")
+		f.listens <- struct{}{} // the run has taken that of announce
+		f.listens <- struct{}{} // and has looked, and waits again
+		return sandbox.ExitStatus{}
+	})
+	expect(t, rows(outcome(t, ends, Options{}), nil), "exit status = 0\nstdout = empty\nstderr = empty")
+
+	stays := newFake(serve(l, text(200, "x")))
+	o := outcome(t, stays, Options{ReadyTimeout: 50 * time.Millisecond})
+	if failed := o.Failed(); failed != nil || !slices.Equal(o.Ports, []uint16{port}) {
+		t.Errorf("failed %v, ports %v", failed, o.Ports)
+	}
+	again, port := listen(t, "127.0.0.1")
+	o = outcome(t, newFake(serve(again, text(200, "x"))), Options{WaitPorts: o.Ports})
+	if failed := o.Failed(); failed != nil || !slices.Equal(o.Ports, []uint16{port}) {
+		t.Errorf("next run: failed %v, ports %v", failed, o.Ports)
+	}
+}
+
 func TestEndsDuringChecks(t *testing.T) {
 	l, port := listen(t, "127.0.0.1")
 	f := newFake(nil)
