@@ -16,13 +16,13 @@ import (
 
 // resultView is the JSON of --format json, and the head of the report.
 type resultView struct {
-	Source  minify.ImageInfo     `json:"source"`
-	Output  minify.ImageInfo     `json:"output"`
-	Before  minify.Size          `json:"before"`
-	After   minify.Size          `json:"after"`
-	Dropped []categoryView       `json:"dropped"`
-	Verdict *verify.Verdict      `json:"verdict,omitempty"`
-	Phases  []minify.PhaseTime   `json:"phases"`
+	Source  minify.ImageInfo   `json:"source"`
+	Output  minify.ImageInfo   `json:"output"`
+	Before  minify.Size        `json:"before"`
+	After   minify.Size        `json:"after"`
+	Dropped []categoryView     `json:"dropped"`
+	Verdict *verify.Verdict    `json:"verdict,omitempty"`
+	Phases  []minify.PhaseTime `json:"phases"`
 }
 
 // categoryView is what was dropped as one category.

@@ -26,9 +26,6 @@ import (
 
 func TestMain(m *testing.M) {
 	sandbox.Init()
-	if filepath.Base(os.Args[0]) == "prog" {
-		os.Exit(prog(os.Args[1:]))
-	}
 	testscript.Main(m, map[string]func(){"slim": main})
 }
 
@@ -48,6 +45,12 @@ func TestScripts(t *testing.T) {
 		}
 		t.Skip("needs root")
 	}
+	prog := filepath.Join(t.TempDir(), "prog")
+	build := exec.Command("go", "build", "-trimpath", "-o", prog, "./testdata/prog")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // static: it runs in an empty image
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the test program: %v\n%s", err, out)
+	}
 	cache := t.TempDir() // one for all scripts: they share it as users' runs do
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -63,7 +66,7 @@ func TestScripts(t *testing.T) {
 				if neg || len(args) != 2 {
 					ts.Fatalf("usage: image FILE SPEC")
 				}
-				ts.Check(writeImage(t, ts.MkAbs(args[0]), ts.ReadFile(args[1])))
+				ts.Check(writeImage(t, prog, ts.MkAbs(args[0]), ts.ReadFile(args[1])))
 			},
 			"status":  status,
 			"digests": digests,
@@ -73,7 +76,7 @@ func TestScripts(t *testing.T) {
 }
 
 // writeImage makes a docker-archive out of a spec.
-func writeImage(t *testing.T, path, spec string) error {
+func writeImage(t *testing.T, prog, path, spec string) error {
 	var cfg v1.Config
 	var layers []v1.Layer
 	var text strings.Builder
@@ -94,7 +97,7 @@ func writeImage(t *testing.T, path, spec string) error {
 			flush()
 		case "prog":
 			flush()
-			l, err := progLayer(t, strings.TrimSpace(rest))
+			l, err := progLayer(t, prog, strings.TrimSpace(rest))
 			if err != nil {
 				return err
 			}
@@ -185,15 +188,15 @@ func clean(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// progLayer is a layer with this test binary at path.
-func progLayer(t *testing.T, path string) (v1.Layer, error) {
+// progLayer is a layer with the program at path.
+func progLayer(t *testing.T, prog, path string) (v1.Layer, error) {
 	out := filepath.Join(t.TempDir(), "layer.tar")
 	file, err := os.Create(out)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	data, err := os.Open("/proc/self/exe")
+	data, err := os.Open(prog)
 	if err != nil {
 		return nil, err
 	}

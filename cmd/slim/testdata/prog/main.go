@@ -1,3 +1,9 @@
+// Prog is the program of the scripts' images. Its arguments are steps, done in
+// order:
+//
+//	print TEXT | read FILE | stat FILE | list DIR | links FILE | write FILE TEXT | remove FILE
+//	env NAME | owner | exec FILE | exit N
+//	serve PORT DIR | stubborn PORT DIR (ignores SIGTERM) | tcp PORT | wait
 package main
 
 import (
@@ -14,12 +20,8 @@ import (
 	"syscall"
 )
 
-// prog is the program of the scripts' images: the test binary, which is static,
-// under another name. Its arguments are steps, done in order:
-//
-//	print TEXT | read FILE | stat FILE | list DIR | links DIR | write FILE TEXT | remove FILE
-//	env NAME | owner | exec FILE | exit N | abort
-//	serve PORT DIR | stubborn PORT DIR (ignores SIGTERM) | tcp PORT | wait
+func main() { os.Exit(prog(os.Args[1:])) }
+
 func prog(args []string) int {
 	for len(args) > 0 {
 		step, ok := progSteps[args[0]]
@@ -81,7 +83,6 @@ var progSteps = map[string]struct {
 		}
 		return exitStatus(n)
 	}},
-	"abort":    {0, func([]string) error { return syscall.Kill(os.Getpid(), syscall.SIGKILL) }},
 	"serve":    {2, func(a []string) error { return serve(a[0], a[1], false) }},
 	"stubborn": {2, func(a []string) error { return serve(a[0], a[1], true) }},
 	"tcp": {1, func(a []string) error {
@@ -107,7 +108,7 @@ var progSteps = map[string]struct {
 }
 
 // serve serves DIR, and at /gone a 404, at /fail a 500, at /random a body that differs each time,
-// at /lazy?FILE the size of a file; until SIGTERM.
+// at /post what only POST may ask; until SIGTERM.
 func serve(port, dir string, stubborn bool) error {
 	mux := http.NewServeMux()
 	mux.Handle("/", http.FileServer(http.Dir(dir)))
