@@ -24,15 +24,15 @@ const (
 )
 
 // A categoryRule gives the Category to what any of its patterns, separated by
-// blanks, matches.
+// blanks, matches; a "*" in an element, one at most, stands for anything.
 type categoryRule struct {
 	category Category
 	patterns string
 }
 
 // folderRules name folders by their last elements, or by the whole path if they
-// begin with "/"; the last element may be a glob. A folder's category is that of
-// everything below. The first rule that matches a folder or one above it wins.
+// begin with "/". A folder's category is that of everything below it. The first
+// rule that matches a folder or one above it wins.
 var folderRules = []categoryRule{
 	{VersionControl, ".git .svn .hg .bzr CVS lib/git-core share/git-core"},
 	{DebugSymbols, "lib/debug .build-id .dSYM"},
@@ -50,14 +50,14 @@ var folderRules = []categoryRule{
 		node_modules/@jest node_modules/mocha node_modules/vitest node_modules/nodemon node_modules/ts-node
 		node_modules/node-gyp *-packages/setuptools *-packages/setuptools-* *-packages/wheel *-packages/wheel-*
 		*-packages/pytest *-packages/_pytest python3*/lib2to3 python3*/idlelib python3*/turtledemo python3*/pydoc_data
-		lib/pkgconfig *-linux-gnu*/pkgconfig share/pkgconfig lib/cmake *-linux-gnu*/cmake share/aclocal share/autoconf share/automake-*`},
+		lib/pkgconfig lib/*/pkgconfig share/pkgconfig lib/cmake lib/*/cmake share/aclocal share/autoconf share/automake-*`},
 	{Toolchain, `lib/gcc libexec/gcc lib/gcc-cross lib/llvm-* lib/rustlib .rustup rustup/toolchains lib/bfd-plugins
 		lib/ldscripts lib/compat-ld lib/gold-ld share/gcc jmods share/maven share/maven-repo share/gradle share/cmake-*
 		share/gdb python3*/config-3*`},
 	{Headers, "usr/include local/include include/node include/python* include/openssl"},
 	{Locale, "share/i18n lib/locale locale locales LC_MESSAGES"},
 	{Documentation, `share/doc share/man share/info share/gtk-doc share/doc-base share/help share/devhelp share/ri
-		share/common-licenses usr/man local/man man/man?`},
+		share/common-licenses usr/man local/man man/man*`},
 	{Shell, "share/bash-completion bash_completion.d share/zsh share/fish lib/zsh etc/zsh etc/fish"},
 	{Tests, "test tests __tests__ testdata __mocks__ fixtures"},
 }

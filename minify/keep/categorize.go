@@ -2,7 +2,6 @@ package keep
 
 import (
 	"math"
-	"path"
 	"slices"
 	"strings"
 
@@ -148,8 +147,27 @@ type categoryTable struct {
 type categoryPattern struct {
 	order    int
 	category Category
-	elements []string // last first
+	elements []element // last first
 	absolute bool
+}
+
+// An element of a path: text, or what begins and ends so.
+type element struct {
+	text, prefix, suffix string
+	wild                 bool
+}
+
+func newElement(text string) element {
+	e := element{text: text}
+	e.prefix, e.suffix, e.wild = strings.Cut(text, "*")
+	return e
+}
+
+func (e *element) match(name string) bool {
+	if !e.wild {
+		return name == e.text
+	}
+	return len(name) >= len(e.text)-1 && strings.HasPrefix(name, e.prefix) && strings.HasSuffix(name, e.suffix)
 }
 
 var (
@@ -166,12 +184,13 @@ func newCategoryTable(rules []categoryRule) *categoryTable {
 			order++
 			p := categoryPattern{order: order, category: r.category}
 			text, p.absolute = strings.CutPrefix(text, "/")
-			p.elements = strings.Split(text, "/")
-			slices.Reverse(p.elements)
-			if last := p.elements[0]; strings.ContainsAny(last, "*?") {
+			for name := range strings.SplitSeq(text, "/") {
+				p.elements = slices.Insert(p.elements, 0, newElement(name))
+			}
+			if last := p.elements[0]; last.wild {
 				t.globs = append(t.globs, p)
 			} else {
-				t.exact[last] = append(t.exact[last], p)
+				t.exact[last.text] = append(t.exact[last.text], p)
 			}
 		}
 	}
@@ -192,17 +211,12 @@ func (t *categoryTable) match(p, name string) *categoryPattern {
 }
 
 func (c *categoryPattern) match(p string) bool {
-	for _, want := range c.elements {
-		i := strings.LastIndexByte(p, '/')
-		if have := p[i+1:]; have != want {
-			if !strings.ContainsAny(want, "*?") {
-				return false
-			}
-			if ok, _ := path.Match(want, have); !ok {
-				return false
-			}
+	for i := range c.elements {
+		slash := strings.LastIndexByte(p, '/')
+		if !c.elements[i].match(p[slash+1:]) {
+			return false
 		}
-		p = p[:max(i, 0)]
+		p = p[:max(slash, 0)]
 	}
 	return p == "" || !c.absolute
 }

@@ -33,6 +33,7 @@ type object struct {
 	path   string // as the loader names it, links not resolved
 	loader *object
 	links  []*rootfs.Node // on the way to path
+	dirs   []string       // where its needs are looked for first; nil until known
 	cached bool           // found through ld.so.cache
 }
 
@@ -89,15 +90,14 @@ func (l *linker) file(i *rootfs.Inode) *elfFile {
 // load keeps the interpreter of a program and, breadth first as the loader goes,
 // every object that is needed.
 func (l *linker) load(n *rootfs.Node) {
-	main := &object{node: n, file: l.file(n.Inode()), path: l.s.path(n)}
-	if main.file.interp != "" && (main.file.rpath != nil || main.file.runpath != nil) {
-		l.mains = append(l.mains, main)
+	i, f := n.Inode(), l.file(n.Inode())
+	if f.interp != "" && (f.rpath != nil || f.runpath != nil) {
+		l.mains = append(l.mains, &object{node: n, file: f, path: l.s.path(n)})
 	}
-	i := n.Inode()
-	l.run(main, true)
+	l.run(&object{node: n, file: f, path: l.s.path(n)}, true)
 	if i.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 || i.Xattrs["security.capability"] != "" {
 		// Whether the environment counts depends on who starts it (AT_SECURE).
-		l.run(main, false)
+		l.run(&object{node: n, file: f, path: l.s.path(n)}, false)
 	}
 }
 

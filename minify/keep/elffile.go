@@ -183,6 +183,9 @@ func (f *elfFile) readDynamic(r io.ReaderAt, order binary.ByteOrder, dynamic []b
 			f.soname = text
 		case d.tag == elf.DT_AUDIT || d.tag == elf.DT_DEPAUDIT:
 			for name := range strings.SplitSeq(text, ":") {
+				if len(f.needed) == maxNeeded {
+					return
+				}
 				f.needed = append(f.needed, elfNeed{d.tag, name})
 			}
 		default:

@@ -19,17 +19,19 @@ const (
 // and so on up, unless the object has a DT_RUNPATH; LD_LIBRARY_PATH; DT_RUNPATH;
 // the cache; the default directories unless DF_1_NODEFLIB.
 func (p *process) searchGlibc(o *object, name string) []*object {
-	var dirs []string
-	if o.file.runpath == nil {
-		for l := o; l != nil; l = l.loader {
-			dirs = append(dirs, p.rpath(l)...)
+	if o.dirs == nil {
+		o.dirs = []string{}
+		if o.file.runpath == nil {
+			for l := o; l != nil; l = l.loader {
+				o.dirs = append(o.dirs, p.rpath(l)...)
+			}
+		}
+		o.dirs = append(o.dirs, p.env...)
+		if o.file.runpath != nil {
+			o.dirs = append(o.dirs, p.expandList(o, *o.file.runpath, ":")...)
 		}
 	}
-	dirs = append(dirs, p.env...)
-	if o.file.runpath != nil {
-		dirs = append(dirs, p.expandList(o, *o.file.runpath, ":")...)
-	}
-	found, done := p.searchDirs(dirs, name)
+	found, done := p.searchDirs(o.dirs, name)
 	if done {
 		return found
 	}
@@ -178,11 +180,13 @@ func (l *linker) readConf(name string, seen map[string]bool) {
 // searchMusl follows load_library: LD_LIBRARY_PATH; the path of the object, of
 // what loaded it and so on up, RPATH and RUNPATH being one; the system's path.
 func (p *process) searchMusl(o *object, name string) []*object {
-	dirs := slices.Clone(p.env)
-	for l := o; l != nil; l = l.loader {
-		dirs = append(dirs, p.muslPath(l)...)
+	if o.dirs == nil {
+		o.dirs = slices.Clone(p.env)
+		for l := o; l != nil; l = l.loader {
+			o.dirs = append(o.dirs, p.muslPath(l)...)
+		}
 	}
-	if found, done := p.searchDirs(dirs, name); done {
+	if found, done := p.searchDirs(o.dirs, name); done {
 		return found
 	}
 	system := []string{"/lib", "/usr/local/lib", "/usr/lib"}
