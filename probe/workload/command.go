@@ -35,12 +35,35 @@ func (r *run) execs(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("waiting for %s: %w", name, ctx.Err())
 		}
-		r.addExit(name+" exit status", status, err, out)
-		if err == nil {
-			r.addOutput(name+" ", out)
+		if err != nil {
+			if err := r.unexecuted(ctx, name+" exit status", err); err != nil {
+				return err
+			}
+			continue
 		}
+		r.addExit(name+" exit status", status, out)
+		r.addOutput(name+" ", out)
 	}
 	return nil
+}
+
+// unexecuted observes a command that could not be executed inside, for it is not there
+// or the program has ended. Other causes are the container's, and returned.
+func (r *run) unexecuted(ctx context.Context, name string, err error) error {
+	switch {
+	case errors.Is(err, sandbox.ErrExec):
+		r.add(Observation{Name: name, Value: "cannot be run", Failed: true, Detail: err.Error()})
+		return nil
+	case errors.Is(err, os.ErrProcessDone):
+		select {
+		case <-r.c.Done():
+			r.notRun(name)
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the program to end: %w", ctx.Err())
+		}
+	}
+	return err
 }
 
 // execName names a command on one line, with quotes where an argument needs them.
@@ -56,15 +79,10 @@ func execName(args []string) string {
 }
 
 // addExit observes how a command ended, which must be by exit status 0.
-func (r *run) addExit(name string, status sandbox.ExitStatus, err error, out *Output) {
-	row := Observation{Name: name, Value: statusText(status)}
-	switch {
-	case err != nil:
-		row.Value, row.Failed, row.Detail = "cannot be run", true, err.Error()
-	case status != sandbox.ExitStatus{}:
+func (r *run) addExit(name string, status sandbox.ExitStatus, out *Output) {
+	row := Observation{Name: name, Value: statusText(status), Detail: out.Stdout.Text() + out.Stderr.Text()}
+	if status != (sandbox.ExitStatus{}) {
 		row.Failed, row.Detail = true, out.lastWords()
-	default:
-		row.Detail = out.Stdout.Text() + out.Stderr.Text()
 	}
 	r.add(row)
 }
@@ -114,7 +132,10 @@ func (r *run) healthcheck(ctx context.Context) error {
 		r.add(Observation{Name: name, Value: fmt.Sprintf("none within %v", timeout), Failed: true, Detail: out.lastWords()})
 		return nil
 	}
-	r.addExit(name, status, err, out)
+	if err != nil {
+		return r.unexecuted(ctx, name, err)
+	}
+	r.addExit(name, status, out)
 	return nil
 }
 
@@ -146,7 +167,7 @@ func (r *run) test(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("run the test %q: %w", r.opts.Test, err)
 	}
-	r.addExit(testName, status, nil, out)
+	r.addExit(testName, status, out)
 	return nil
 }
 

@@ -123,7 +123,7 @@ func TestExec(t *testing.T) {
 	f.exec = func(_ context.Context, opts sandbox.ExecOptions) (sandbox.ExitStatus, error) {
 		switch opts.Args[0] {
 		case "missing":
-			return sandbox.ExitStatus{}, fmt.Errorf("exec missing: %w", os.ErrNotExist)
+			return sandbox.ExitStatus{}, fmt.Errorf("exec missing: %w", sandbox.ErrExec)
 		case "fails":
 			fmt.Fprint(opts.Stderr, "wrong\n")
 			return sandbox.ExitStatus{Code: 1}, nil
@@ -146,12 +146,35 @@ func TestExec(t *testing.T) {
 		exec ls "\x1b\n" stderr = empty
 		ports = none
 		stop = exit status SIGTERM`)
-	if got := row(t, o, "exec missing exit status").Detail; got != "exec missing: file does not exist" {
+	if got := row(t, o, "exec missing exit status").Detail; got != "exec missing: "+sandbox.ErrExec.Error() {
 		t.Errorf("detail %q", got)
 	}
 	if got := row(t, o, "exec fails exit status").Detail; got != "wrong" {
 		t.Errorf("detail %q", got)
 	}
+}
+
+// A program may end while a command is begun; what else goes wrong is an error.
+func TestExecError(t *testing.T) {
+	f := newFake(idle)
+	f.exec = func(context.Context, sandbox.ExecOptions) (sandbox.ExitStatus, error) {
+		f.term()
+		return sandbox.ExitStatus{}, os.ErrProcessDone
+	}
+	opts := Options{ReadyTimeout: time.Millisecond, Exec: [][]string{{"ls"}}}
+	expect(t, rows(outcome(t, f, opts), nil), `
+		! exec ls exit status = not run
+		! program = ended during the checks, exit status SIGTERM`)
+
+	f = newFake(idle)
+	lost := errors.New("the container is lost")
+	f.exec = func(context.Context, sandbox.ExecOptions) (sandbox.ExitStatus, error) {
+		return sandbox.ExitStatus{}, lost
+	}
+	if _, err := Run(t.Context(), f, f.out, opts); !errors.Is(err, lost) {
+		t.Errorf("Run: %v, want %v", err, lost)
+	}
+	f.term()
 }
 
 func TestHealthcheck(t *testing.T) {

@@ -305,8 +305,8 @@ func (r *run) stop(ctx context.Context) error {
 		return nil
 	}
 	r.phase(record.Stop)
-	sig, grace := stopSignal(r.opts.StopSignal), r.opts.StopTimeout
-	if err := r.c.Stop(ctx, sig, grace); err != nil {
+	sig := stopSignal(r.opts.StopSignal)
+	if err := r.c.Stop(ctx, sig, r.opts.StopTimeout); err != nil {
 		return fmt.Errorf("stop the program: %w", err)
 	}
 	select {
@@ -318,7 +318,7 @@ func (r *run) stop(ctx context.Context) error {
 	r.outcome.Status = status
 	value := "exit status " + statusText(status)
 	if status.Signal == unix.SIGKILL && sig != unix.SIGKILL {
-		value = fmt.Sprintf("killed, %v after %s", grace, unix.SignalName(sig))
+		value = "killed, " + statusText(sandbox.ExitStatus{Signal: sig}) + " did not stop it"
 	}
 	r.add(Observation{Name: "stop", Value: value})
 	return nil

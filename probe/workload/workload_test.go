@@ -351,6 +351,17 @@ func TestContextEnds(t *testing.T) {
 	}
 }
 
+func TestKilled(t *testing.T) {
+	f := newFake(func(ctx context.Context, _ *fake) sandbox.ExitStatus {
+		<-ctx.Done()
+		return sandbox.ExitStatus{Code: 137, Signal: unix.SIGKILL}
+	})
+	o := outcome(t, f, Options{ReadyTimeout: time.Millisecond, Exec: [][]string{{"true"}}, StopSignal: "INT"})
+	if got := row(t, o, "stop"); got.Failed || got.Value != "killed, SIGINT did not stop it" {
+		t.Errorf("row %+v", got)
+	}
+}
+
 func TestStopSignal(t *testing.T) {
 	for text, want := range map[string]unix.Signal{
 		"": unix.SIGTERM, "SIGTERM": unix.SIGTERM, "quit": unix.SIGQUIT, "9": unix.SIGKILL,
