@@ -283,7 +283,7 @@ func TestFirstWord(t *testing.T) {
 func TestIPv6Only(t *testing.T) {
 	probe, err := net.Listen("tcp", "[::1]:0")
 	if err != nil {
-		t.Skipf("no IPv6 on this machine's loopback: %v", err)
+		skip(t, "no IPv6 on this machine's loopback: %v", err)
 	}
 	probe.Close()
 	for _, bound := range []string{"::1", "::"} {
