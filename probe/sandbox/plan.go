@@ -59,8 +59,8 @@ const (
 //   - volumes, the image's and --mount type=volume, are mounts of Type "volume", which
 //     is none of the runtime spec's: the path is bound onto itself, so that it is a
 //     mount of its own with the image's content and owners, and dies with the run;
-//   - /sys/fs/cgroup stays empty and the cgroup namespace shared: no limit is set that a
-//     program could read there, and hosts with both cgroup versions fail to mount it;
+//   - no cgroup is made and no limit set: on a host with cgroups v2 alone the program
+//     sees, in a cgroup namespace as Docker gives it, that of this process;
 //   - AppArmor, SELinux and the OOM score are left as they are.
 //
 // The files of /etc that Docker provides follow from the spec; see etcFiles.
@@ -246,6 +246,10 @@ func planLinux(cfg Config) *specs.Linux {
 		MaskedPaths:   maskedPaths(),
 		ReadonlyPaths: []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"},
 		Resources:     &specs.LinuxResources{Devices: deviceRules()},
+	}
+	var hierarchy unix.Statfs_t
+	if unix.Statfs("/sys/fs/cgroup", &hierarchy) == nil && hierarchy.Type == unix.CGROUP2_SUPER_MAGIC {
+		linux.Namespaces = append(linux.Namespaces, specs.LinuxNamespace{Type: specs.CgroupNamespace})
 	}
 	if cfg.Network == "host" {
 		return linux
