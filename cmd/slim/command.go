@@ -108,6 +108,7 @@ func (f *flags) groups() []group {
 	test.StringVar(&f.Workload.Test, "test", "", "host `command` with SLIM_URL, SLIM_HOST and SLIM_PORT set")
 	test.StringArrayVar(&f.exec, "exec", nil, "`command` inside the container (repeatable)")
 	test.StringArrayVar(&f.runs, "run", nil, "`arguments` of a run of its own, '' for the image's (repeatable)")
+	test.BoolVar(&f.Workload.AnyExit, "any-exit", false, "accept a command that ends with another status than 0")
 	test.DurationVar(&f.Timeout, "timeout", 10*time.Minute, "for the whole")
 
 	run, g3 := newSet("Probe run, as in docker run (the result's config stays the original's):")
