@@ -225,11 +225,12 @@ func TestDockerArchiveOddities(t *testing.T) {
 	}
 }
 
+const storeTo = "TRANSPORT_TEST_STORE_TO"
+
 // What is killed while it writes leaves nothing. The test runs itself as the
 // program that is killed.
 func TestKilledWriterLeavesNothing(t *testing.T) {
-	const env = "TRANSPORT_TEST_STORE_TO"
-	if to := os.Getenv(env); to != "" {
+	if to := os.Getenv(storeTo); to != "" {
 		endless := brokenLayer{tarLayer(t, gzipped, "file", "x"), func() (io.ReadCloser, error) {
 			fmt.Println("writing")
 			r, _, err := os.Pipe() // nothing will come
@@ -240,7 +241,7 @@ func TestKilledWriterLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	for _, to := range []string{"oci-archive:" + dir + "/o.tar", "docker-archive:" + dir + "/d.tar"} {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestKilledWriterLeavesNothing$")
-		cmd.Env = append(os.Environ(), env+"="+to)
+		cmd.Env = append(os.Environ(), storeTo+"="+to)
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)

@@ -3,17 +3,21 @@ package transport
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
+	"github.com/docker/cli/cli/config"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/moby/moby/client"
 	"github.com/moby/moby/client/pkg/versions"
@@ -25,15 +29,21 @@ import (
 const engineAnswers = 10 * time.Second
 
 // engine connects to the Docker Engine that DOCKER_HOST and its companions name,
-// else the one at the default socket, in the newest version of the API that both
-// know. The error is errNoDaemon if none answers.
+// else docker's current context, else the one at the default socket, in the newest
+// version of the API that both know. The error is errNoDaemon if none answers.
 func engine(ctx context.Context) (*client.Client, error) {
-	c, err := client.New(client.FromEnv, client.WithUserAgent(userAgent))
+	opts := []client.Opt{client.FromEnv, client.WithUserAgent(userAgent)}
+	if os.Getenv(client.EnvOverrideHost) == "" {
+		if host := contextHost(); host != "" {
+			opts = append(opts, client.WithHost(host))
+		}
+	}
+	c, err := client.New(opts...)
 	if err != nil {
-		return nil, mark(ErrUnsupported, fmt.Errorf("DOCKER_HOST: %w", err))
+		return nil, mark(ErrUnsupported, fmt.Errorf("Docker Engine's address: %w", err))
 	}
 	if strings.HasPrefix(c.DaemonHost(), "ssh://") {
-		return nil, mark(ErrUnsupported, fmt.Errorf("DOCKER_HOST=%s: ssh is not known here; forward the socket", c.DaemonHost()))
+		return nil, mark(ErrUnsupported, fmt.Errorf("Docker Engine at %s: ssh is not known here; forward its socket", c.DaemonHost()))
 	}
 	ping, cancel := context.WithTimeout(ctx, engineAnswers)
 	defer cancel()
@@ -47,6 +57,33 @@ func engine(ctx context.Context) (*client.Client, error) {
 	return c, nil
 }
 
+// contextHost is the Engine's address in the context that docker uses, where
+// Docker Desktop, Colima and the like put theirs; empty for the default context or
+// one that cannot be read. TLS keys of a context are not used. The store's form:
+// https://github.com/docker/cli/blob/v29.0.0/cli/context/store/doc.go
+func contextHost() string {
+	file, err := config.Load(config.Dir())
+	if err != nil {
+		return ""
+	}
+	name := cmp.Or(os.Getenv("DOCKER_CONTEXT"), file.CurrentContext)
+	if name == "" || name == "default" {
+		return ""
+	}
+	dir := sha256.Sum256([]byte(name))
+	b, err := os.ReadFile(filepath.Join(config.Dir(), "contexts", "meta", hex.EncodeToString(dir[:]), "meta.json"))
+	if err != nil {
+		return ""
+	}
+	var meta struct {
+		Endpoints map[string]struct{ Host string }
+	}
+	if json.Unmarshal(b, &meta) != nil {
+		return ""
+	}
+	return meta.Endpoints["docker"].Host
+}
+
 // engineErr gives an Engine's failure its kind.
 func engineErr(verb string, err error) error {
 	kind := ErrUnavailable
@@ -54,7 +91,7 @@ func engineErr(verb string, err error) error {
 	case hasKind(err) || isContext(err):
 		return fmt.Errorf("%s: %w", verb, err)
 	case errdefs.IsNotFound(err):
-		return mark(ErrInput, fmt.Errorf("%s: %w", verb, errAbsent))
+		return mark(ErrInput, errAbsent)
 	case errdefs.IsInvalidArgument(err), errdefs.IsPermissionDenied(err), errdefs.IsUnauthorized(err):
 		kind = ErrInput
 	}
@@ -190,7 +227,7 @@ func storeDaemon(ctx context.Context, img v1.Image, to Reference) (v1.Hash, erro
 		return v1.Hash{}, loadErr
 	}
 	if _, err := c.ImageInspect(ctx, to.image); err != nil {
-		return v1.Hash{}, engineErr("load: the Engine does not have the image it loaded", err)
+		return v1.Hash{}, fmt.Errorf("load: the Engine does not have the image it loaded: %w", engineErr("inspect", err))
 	}
 	return id, nil
 }

@@ -2,6 +2,8 @@ package transport
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/docker/cli/cli/config"
 	"github.com/moby/moby/client"
 )
 
@@ -263,5 +266,36 @@ func TestDockerHost(t *testing.T) {
 		if !errors.Is(err, want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("DOCKER_HOST=%s: %v", host, err)
 		}
+	}
+}
+
+func TestDockerContext(t *testing.T) {
+	fakeEngine(t, map[string]http.HandlerFunc{"/json": inspected, "/images/get": func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, "found by its context", http.StatusInternalServerError)
+	}})
+	host := os.Getenv("DOCKER_HOST")
+	t.Setenv("DOCKER_HOST", "")
+	dir := t.TempDir()
+	config.SetDir(dir)
+	t.Cleanup(func() { config.SetDir(os.Getenv("DOCKER_CONFIG")) })
+	sum := sha256.Sum256([]byte("mine"))
+	meta := filepath.Join(dir, "contexts", "meta", hex.EncodeToString(sum[:]))
+	if err := os.MkdirAll(meta, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for path, content := range map[string]string{
+		filepath.Join(dir, "config.json"): `{"currentContext":"mine"}`,
+		filepath.Join(meta, "meta.json"):  fmt.Sprintf(`{"Name":"mine","Metadata":{},"Endpoints":{"docker":{"Host":%q,"SkipTLSVerify":false}}}`, host),
+	} {
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Load(context.Background(), parseRef(t, "docker-daemon:app"), Options{}); err == nil || !strings.Contains(err.Error(), "found by its context") {
+		t.Error(err)
+	}
+	t.Setenv("DOCKER_CONTEXT", "default")
+	if got := contextHost(); got != "" {
+		t.Errorf("default context is at %q", got)
 	}
 }

@@ -147,3 +147,27 @@ func TestSame(t *testing.T) {
 		}
 	}
 }
+
+// Whatever parses prints as what parses to the same, and so does its default
+// output, which never overwrites it.
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{"app", "docker://h:1/a:b@" + digest, "oci:d:x/y@z", "docker-archive:f.tgz:@1", "oci-archive:a", digest} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		r, err := Parse(s)
+		if err != nil {
+			return
+		}
+		if again, err := Parse(r.String()); err != nil || again != r {
+			t.Errorf("Parse(%q) prints as %q, which parses as %#v, %v", s, r, again, err)
+		}
+		slim := r.Slim()
+		if again, err := Parse(slim.String()); err != nil || again != slim {
+			t.Errorf("Parse(%q).Slim() prints as %q, which parses as %#v, %v", s, slim, again, err)
+		}
+		if Same(r, slim) {
+			t.Errorf("%s overwrites %s", slim, r)
+		}
+	})
+}

@@ -19,10 +19,6 @@ type archiveWriter struct {
 	*tar.Writer
 }
 
-func (w archiveWriter) dir(name string) error {
-	return w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: 0o755, ModTime: time.Unix(0, 0)})
-}
-
 func (w archiveWriter) file(name string, size int64, r io.Reader) error {
 	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, Size: size, ModTime: time.Unix(0, 0)}); err != nil {
 		return err

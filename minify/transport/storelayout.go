@@ -75,19 +75,8 @@ func storeLayoutArchive(ctx context.Context, img v1.Image, to Reference) (v1.Has
 	}
 	return top.Digest, replaceFile(to.path, func(f io.Writer) error {
 		w := archiveWriter{ctx, tar.NewWriter(f)}
-		dir := ""
 		for _, b := range blobs {
-			if under := "blobs/" + b.desc.Digest.Algorithm; under != dir {
-				if dir == "" {
-					if err := w.dir("blobs"); err != nil {
-						return err
-					}
-				}
-				if dir = under; w.dir(dir) != nil {
-					return w.dir(dir)
-				}
-			}
-			if err := w.blob(dir, b); err != nil {
+			if err := w.blob(b); err != nil {
 				return err
 			}
 		}
@@ -101,13 +90,13 @@ func storeLayoutArchive(ctx context.Context, img v1.Image, to Reference) (v1.Has
 	})
 }
 
-func (w archiveWriter) blob(dir string, b blob) error {
+func (w archiveWriter) blob(b blob) error {
 	rc, err := b.open()
 	if err != nil {
 		return err
 	}
 	defer rc.Close()
-	return w.file(dir+"/"+b.desc.Digest.Hex, b.desc.Size, rc)
+	return w.file("blobs/"+b.desc.Digest.Algorithm+"/"+b.desc.Digest.Hex, b.desc.Size, rc)
 }
 
 // checkLayout tells whether dir is, or can become, a layout.

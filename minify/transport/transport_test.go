@@ -20,8 +20,14 @@ func nopLog() *log.Logger { return log.New(io.Discard, "", 0) }
 // TestMain keeps the user's credentials and Engine out of the tests; those of the
 // Engine set DOCKER_HOST back.
 func TestMain(m *testing.M) {
+	if os.Getenv(storeTo) != "" { // the child that TestKilledWriterLeavesNothing kills
+		os.Exit(m.Run())
+	}
 	dir, err := os.MkdirTemp("", "transport-test-")
 	if err != nil {
+		log.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte("{}"), 0o600); err != nil {
 		log.Fatal(err)
 	}
 	engineHost, engineSet = os.LookupEnv("DOCKER_HOST")
@@ -180,6 +186,38 @@ func TestSkopeo(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestPodman(t *testing.T) {
+	podman := tool(t, "podman")
+	dir, err := os.MkdirTemp("", "slim-podman-") // podman makes an image's name of it, in small letters
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	conf := filepath.Join(dir, "containers.conf")
+	if err := os.WriteFile(conf, []byte("[engine]\nlock_type = \"file\"\n"), 0o644); err != nil { // no shared memory left behind
+		t.Fatal(err)
+	}
+	t.Setenv("CONTAINERS_CONF", conf)
+	global := []string{"--root", dir + "/root", "--runroot", dir + "/run", "--tmpdir", dir + "/tmp", "--storage-driver", "vfs"}
+	img := testImage(t, "podman", gzipped, zstded, plainTar)
+	id, err := img.ConfigName()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for to, take := range map[string][]string{
+		"docker-archive:" + dir + "/d.tar:example.org/app:1": {"load", "-q", "-i", dir + "/d.tar"},
+		"oci-archive:" + dir + "/o.tar:v1":                   {"load", "-q", "-i", dir + "/o.tar"},
+		"oci:" + dir + "/l:v1":                               {"pull", "-q", "oci:" + dir + "/l:v1"},
+	} {
+		mustStore(t, img, to)
+		podman(t, append(global, take...)...)
+		if list := podman(t, append(global, "images", "--no-trunc", "--quiet")...); !strings.Contains(list, id.String()) {
+			t.Errorf("%s: podman has %s, not %s", to, list, id)
+		}
+		podman(t, append(global, "rmi", "--force", id.Hex)...)
 	}
 }
 
