@@ -56,6 +56,12 @@ func TestHostPrograms(t *testing.T) {
 			requireWay(t, s, lib)
 		}
 	}
+	// All of them together need the libraries of each.
+	all, trace := []string{glibcLoader}, ""
+	for p, libs := range truth {
+		all, trace = append(all, libs...), trace+p+" x\n"
+	}
+	diff(t, resolved(t, fsys, all), linked(mustSelect(t, fsys, trace, v1.Config{}, keep.Options{})))
 	t.Logf("%d programs, %d names in the tree", len(truth), fsys.Len())
 }
 
