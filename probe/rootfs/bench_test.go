@@ -68,6 +68,21 @@ func BenchmarkUnpack(b *testing.B) {
 	}
 }
 
+// BenchmarkCached loads the same layer from the cache, where it is hashed again.
+func BenchmarkCached(b *testing.B) {
+	const size = 200 << 20
+	img := treetest.ImageOf(b, treetest.TarLayer(b, bigTar(b, size), compression.None))
+	opts := rootfs.Options{CacheDir: b.TempDir()}
+	b.SetBytes(size)
+	for b.Loop() {
+		fsys, err := rootfs.Load(context.Background(), img, opts)
+		if err != nil {
+			b.Fatal(err)
+		}
+		fsys.Close()
+	}
+}
+
 // bigTar holds one file that compresses about as programs do.
 func bigTar(b *testing.B, size int) []byte {
 	rnd := rand.New(rand.NewPCG(1, 2))

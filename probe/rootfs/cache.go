@@ -103,22 +103,38 @@ func (c *cache) create() (*tempFile, error) {
 	if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EINVAL) {
 		return nil, fmt.Errorf("make cache file: %w", &fs.PathError{Op: "open", Path: dir, Err: err})
 	}
-	f, err := os.CreateTemp(dir, tempPrefix)
+	t, err := c.createNamed(dir)
 	if err != nil {
-		return nil, fmt.Errorf("make cache file: %w", err)
-	}
-	t := &tempFile{File: f, name: f.Name()}
-	if c.dir == "" {
-		err = os.Remove(t.name)
-		t.name = ""
-	} else {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
-	}
-	if err != nil {
-		t.discard()
 		return nil, fmt.Errorf("make cache file: %w", err)
 	}
 	return t, nil
+}
+
+// createNamed is for file systems without O_TMPFILE.
+func (c *cache) createNamed(dir string) (*tempFile, error) {
+	for {
+		f, err := os.CreateTemp(dir, tempPrefix)
+		if err != nil {
+			return nil, err
+		}
+		t := &tempFile{File: f, name: f.Name()}
+		var stat unix.Stat_t
+		if c.dir == "" {
+			err = os.Remove(t.name)
+			t.name = ""
+		} else if err = unix.Flock(int(f.Fd()), unix.LOCK_EX); err == nil {
+			err = unix.Fstat(int(f.Fd()), &stat)
+		}
+		switch {
+		case err != nil:
+			t.discard()
+			return nil, err
+		case t.name != "" && stat.Nlink == 0:
+			f.Close() // swept by another run before it was locked
+		default:
+			return t, nil
+		}
+	}
 }
 
 func (t *tempFile) discard() {

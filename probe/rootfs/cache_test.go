@@ -113,6 +113,28 @@ func TestLeftOvers(t *testing.T) {
 	}
 }
 
+// TestNamed: the other way to write a file, while another run sweeps the folder.
+func TestNamed(t *testing.T) {
+	dir := t.TempDir()
+	tar := treetest.Tar(t, small)
+	other := treetest.Image(t, small+" 1:1")
+	sweep := func() {
+		if fsys, err := rootfs.Load(context.Background(), other, rootfs.Options{CacheDir: dir}); err != nil {
+			t.Error(err)
+		} else {
+			fsys.Close()
+		}
+	}
+	b := newBlob(t, nil, tar) // must not be read
+	if err := rootfs.StoreNamed(dir, b.diffID, tar, sweep); err != nil {
+		t.Fatal(err)
+	}
+	loadCached(t, treetest.ImageOf(t, b), dir)
+	if b.opened.Load() != 0 || checkCache(t, dir) != 2 {
+		t.Error("the layer is not in the cache")
+	}
+}
+
 // TestNoCache: without a folder nothing has a name.
 func TestNoCache(t *testing.T) {
 	dir := t.TempDir()

@@ -19,3 +19,25 @@ func Unpack(ctx context.Context, l v1.Layer, diffID v1.Hash, w io.Writer) (int64
 	}
 	return s.unpack(ctx, w)
 }
+
+// StoreNamed writes a layer into a cache as on a file system without O_TMPFILE. It
+// calls during while the file is half written.
+func StoreNamed(dir string, diffID v1.Hash, data []byte, during func()) error {
+	c, err := openCache(dir)
+	if err != nil {
+		return err
+	}
+	t, err := c.createNamed(dir)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	if _, err := t.Write(data[:len(data)/2]); err != nil {
+		return err
+	}
+	during()
+	if _, err := t.Write(data[len(data)/2:]); err != nil {
+		return err
+	}
+	return c.commit(t, diffID)
+}

@@ -89,7 +89,12 @@ func (f *FS) ReadDir(name string) ([]fs.DirEntry, error) {
 	return dirEntries(n.children), nil
 }
 
-// ReadFile reads a whole regular file into memory.
+// maxReadFile bounds what ReadFile takes into memory: a sparse file of a few bytes
+// can claim to be larger than that.
+const maxReadFile = 256 << 20
+
+// ReadFile reads a whole regular file into memory. One of more than 256 MiB gives
+// syscall.EFBIG and is to be read through Content.
 func (f *FS) ReadFile(name string) ([]byte, error) {
 	n, err := f.find("readfile", name, true)
 	if err != nil {
@@ -98,12 +103,15 @@ func (f *FS) ReadFile(name string) ([]byte, error) {
 	if n.inode.IsDir() {
 		return nil, &fs.PathError{Op: "readfile", Path: name, Err: syscall.EISDIR}
 	}
-	data := make([]byte, n.inode.Size)
 	r := f.Content(n.inode)
-	if _, err := io.ReadFull(r, data[:r.Size()]); err != nil {
+	if r.Size() > maxReadFile {
+		return nil, &fs.PathError{Op: "readfile", Path: name, Err: syscall.EFBIG}
+	}
+	data := make([]byte, r.Size())
+	if _, err := io.ReadFull(r, data); err != nil {
 		return nil, &fs.PathError{Op: "readfile", Path: name, Err: err}
 	}
-	return data[:r.Size()], nil
+	return data, nil
 }
 
 // ReadLink is the target of a symbolic link, as written.

@@ -132,7 +132,7 @@ func (t *layerTree) add(hdr *tar.Header, data content) error {
 	if strings.HasPrefix(name, whiteoutMeta) && name != whiteoutOpaque {
 		return t.addAufs(name, hdr, data)
 	}
-	if i := whiteoutIndex(dir); i >= 0 {
+	if strings.Contains("/"+dir, "/"+whiteoutPrefix) {
 		return errors.New("below a whiteout")
 	}
 	parent, err := t.dir(dir)
@@ -153,6 +153,8 @@ func (t *layerTree) add(hdr *tar.Header, data content) error {
 		if !inode.IsDir() {
 			return errors.New("the root is not a directory")
 		}
+		// Docker and containerd skip the root's entry, so that their root is always
+		// 0755 root; other tools apply it. It is kept for the reader to choose.
 		t.root.inode = inode
 		return nil
 	}
@@ -324,6 +326,9 @@ func (t *layerTree) linked(target string) (*Inode, error) {
 			}
 			return n.inode, nil
 		}
+	}
+	if err := t.count.add(); err != nil {
+		return nil, err
 	}
 	inode := &Inode{Mode: unix.S_IFREG, Layer: t.index}
 	t.low[inode] = target

@@ -152,6 +152,11 @@ var mergeCases = []mergeCase{
 		docker: "gives /foo the time of the unpacking",
 	},
 	{
+		name: "whiteout below a file", layers: []string{"file /a", "white /a/b"},
+		want:   "dir /a mtime=0",
+		docker: "gives /a the time of the unpacking",
+	},
+	{
 		name: "opaque", layers: []string{`
 			dir  /d 0700
 			file /d/a

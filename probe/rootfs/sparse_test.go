@@ -3,6 +3,7 @@ package rootfs_test
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/iotest"
 
@@ -106,12 +108,7 @@ func oldSparse(size int64, data string, pieces ...int64) []byte {
 		copy(block[386+12*i:], binary(n))
 	}
 	copy(block[483:], binary(size))
-	copy(block[148:], "        ")
-	sum := 0
-	for _, c := range block {
-		sum += int(c)
-	}
-	copy(block[148:], fmt.Sprintf("%06o\x00 ", sum))
+	setChecksum(block)
 	content := append([]byte(data), make([]byte, (512-len(data)%512)%512)...)
 	return append(append(block, content...), make([]byte, 1024)...)
 }
@@ -133,6 +130,9 @@ func TestSparseHuge(t *testing.T) {
 	i := fsys.Root().Child("sparse").Inode()
 	if i.Size != size || fsys.Size() != size {
 		t.Errorf("size %d", i.Size)
+	}
+	if _, err := fsys.ReadFile("sparse"); !errors.Is(err, syscall.EFBIG) {
+		t.Errorf("ReadFile: %v", err)
 	}
 	for at, want := range map[int64]string{0: "head\x00\x00", 2: "ad\x00\x00\x00\x00", 1 << 40: "\x00\x00\x00\x00\x00\x00", size - 6: "\x00\x00tail"} {
 		buf := make([]byte, 6)

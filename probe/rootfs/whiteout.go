@@ -38,14 +38,6 @@ func (t *layerTree) whiteout(parent *Node, base string) error {
 	return nil
 }
 
-// whiteoutIndex reports where in dir a whiteout begins, -1 if there is none.
-func whiteoutIndex(dir string) int {
-	if strings.HasPrefix(dir, whiteoutPrefix) {
-		return 0
-	}
-	return strings.Index(dir, "/"+whiteoutPrefix)
-}
-
 // addAufs takes in what AUFS kept at the top of a layer. Its hard links all point
 // to files in one folder, so these are remembered; the rest means nothing.
 func (t *layerTree) addAufs(name string, hdr *tar.Header, data content) error {
