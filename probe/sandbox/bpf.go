@@ -20,9 +20,9 @@ type assembler struct {
 // bpfLabel is an instruction's place, counted from the end of the program.
 type bpfLabel int
 
-// near is how far a conditional jump reaches for certain: 255, less the two
-// long jumps that may come to lie between.
-const near = 253
+// near is how far a conditional jump reaches for certain: 255, less the long jump
+// that may come to lie between.
+const near = 254
 
 func (a *assembler) emit(code uint16, jt, jf uint8, k uint32) bpfLabel {
 	a.code = append(a.code, unix.SockFilter{Code: code, Jt: jt, Jf: jf, K: k})

@@ -212,6 +212,9 @@ func TestFilterFollowsProfile(t *testing.T) {
 		"docker amd64, privileged":  dockerProfile(t, amd64Archs, append([]string{"CAP_SYS_ADMIN"}, defaultCapabilities...)...),
 		"docker arm64":              dockerProfile(t, arm64Archs, defaultCapabilities...),
 		"deny list with every test": hostile,
+		"conditions on every call":  everyCall(t),
+		"a rule of one ABI alone": {DefaultAction: specs.ActAllow, Architectures: amd64Archs,
+			Syscalls: []specs.LinuxSyscall{{Names: []string{"umount"}, Action: specs.ActErrno}}},
 	}
 	for name, p := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -238,10 +241,15 @@ func compare(t *testing.T, p *specs.LinuxSeccomp, filter []unix.SockFilter) {
 		}
 	}
 	seen := map[uint32]int{}
+	detailed := detailedCalls(t, p)
 	for _, audit := range []uint32{unix.AUDIT_ARCH_X86_64, unix.AUDIT_ARCH_I386, unix.AUDIT_ARCH_AARCH64, unix.AUDIT_ARCH_ARM, unix.AUDIT_ARCH_RISCV64} {
 		for _, base := range []uint32{0, x32Bit, 0x0f0000} {
 			for nr := base; nr < base+600; nr++ {
-				for range 40 {
+				rows := 1
+				if detailed[call{audit: audit, nr: nr}] {
+					rows = 10 + 4000/len(detailed)
+				}
+				for range rows {
 					c := call{audit: audit, nr: nr}
 					for i := range c.args {
 						c.args[i] = interesting[rnd.IntN(len(interesting))]
@@ -258,4 +266,45 @@ func compare(t *testing.T, p *specs.LinuxSeccomp, filter []unix.SockFilter) {
 	if len(seen) < 3 {
 		t.Errorf("rows reached the verdicts %v only", slices.Collect(maps.Keys(seen)))
 	}
+}
+
+// detailedCalls are the calls whose arguments count.
+func detailedCalls(t *testing.T, p *specs.LinuxSeccomp) map[call]bool {
+	t.Helper()
+	known, err := abis()
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := map[call]bool{}
+	for _, arch := range p.Architectures {
+		b := known[arch]
+		names := []string{"socketcall", "ipc"}
+		for _, s := range p.Syscalls {
+			if len(s.Args) > 0 {
+				names = append(names, s.Names...)
+			}
+		}
+		for _, name := range names {
+			if nr, ok := b.sysnr[name]; ok {
+				calls[call{audit: b.audit, nr: b.base + nr}] = true
+			}
+		}
+	}
+	return calls
+}
+
+// everyCall is a profile whose program is so long that jumps must go by way of others.
+func everyCall(t *testing.T) *specs.LinuxSeccomp {
+	t.Helper()
+	known, err := abis()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &specs.LinuxSeccomp{DefaultAction: specs.ActKillProcess, Architectures: amd64Archs[:1]}
+	for i, name := range slices.Sorted(maps.Keys(known[specs.ArchX86_64].sysnr))[:200] {
+		errno := uint(i % 3)
+		p.Syscalls = append(p.Syscalls, specs.LinuxSyscall{Names: []string{name}, Action: specs.ActErrno, ErrnoRet: &errno,
+			Args: []specs.LinuxSeccompArg{{Index: uint(i % 6), Value: uint64(i), Op: specs.OpGreaterThan}}})
+	}
+	return p
 }
