@@ -275,11 +275,12 @@ func (r *run) choose(ctx context.Context) (string, error) {
 	if r.opts.Trace != nil {
 		trace = r.opts.Trace
 	}
+	kopts := keep.Options{Include: r.opts.Include, Exclude: r.opts.Exclude, Command: r.opts.Sandbox.Command}
+	if e := r.opts.Sandbox.Entrypoint; e != nil && *e != "" {
+		kopts.Entrypoint = []string{*e}
+	}
 	var err error
-	r.selection, err = keep.Select(ctx, r.fat, trace, r.config, keep.Options{
-		Include: r.opts.Include, Exclude: r.opts.Exclude, Command: r.opts.Sandbox.Command,
-	})
-	if err != nil {
+	if r.selection, err = keep.Select(ctx, r.fat, trace, r.config, kopts); err != nil {
 		return "", err
 	}
 	r.result.Selection = r.selection

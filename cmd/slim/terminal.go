@@ -101,6 +101,9 @@ func (t *terminal) summary(r *minify.Result) {
 	for _, p := range r.Selection.Unmatched {
 		fmt.Fprintf(w, "%s --include or --exclude %s matched nothing\n", t.paint("33", "note:"), printable(p))
 	}
+	if n := len(r.Selection.Gone); n > 0 {
+		fmt.Fprintf(w, "%s %d paths of the trace are not in the image, such as %s\n", t.paint("33", "note:"), n, printable(r.Selection.Gone[0]))
+	}
 	v := r.Verdict
 	varies := 0
 	for _, row := range v.Rows {
