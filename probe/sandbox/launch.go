@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -100,6 +101,7 @@ func (l *launch) exec() error {
 		!errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EINVAL) {
 		return os.NewSyscallError("close_range", err)
 	}
+	setName(p)
 	if err := dropPrivileges(p); err != nil {
 		return err
 	}
@@ -143,6 +145,16 @@ func lookPath(p *process) (string, error) {
 		err = nil
 	}
 	return path, err
+}
+
+// setName makes what is looked up from here on count as the program's.
+func setName(p *process) {
+	if len(p.Args) == 0 {
+		return
+	}
+	if name, err := unix.BytePtrFromString(filepath.Base(p.Args[0])); err == nil {
+		unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(name)), 0, 0, 0) // cut to 15 bytes
+	}
 }
 
 // filter installs the listen filter, whose listener it sends away, and the profile's.

@@ -37,7 +37,6 @@ func (l *launch) build() error {
 	}
 	unix.Close(cwd)
 	unix.Close(root.root)
-	forgetLookups()
 	if err := pivot(); err != nil {
 		return err
 	}
@@ -45,21 +44,6 @@ func (l *launch) build() error {
 		return err
 	}
 	return l.protect()
-}
-
-// forgetLookups makes the kernel drop the names it has learnt of the lower file system
-// while mount points were looked for, so that what the program asks is asked again: a
-// remount, though it changes nothing, empties the name cache (reconfigure_super in
-// fs/super.c), first that of the overlay, which holds the lower's. What is still in
-// use stays: folders that hold a mount point. No harm if it fails.
-func forgetLookups() {
-	unix.Mount("", "root", "", unix.MS_REMOUNT|unix.MS_NODEV, "")
-	var st unix.Statfs_t
-	// Only ever the tool's own mount: a remount goes to the file system, not the mount,
-	// and a bound lower is part of the host's.
-	if unix.Statfs("lower", &st) == nil && st.Type == unix.FUSE_SUPER_MAGIC {
-		unix.Mount("", "lower", "", unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NODEV, "")
-	}
 }
 
 // pivot follows runc's pivotRoot (libcontainer/rootfs_linux.go): the old root is put on

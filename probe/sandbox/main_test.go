@@ -12,7 +12,6 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) {
@@ -70,7 +69,7 @@ func newTree(t testing.TB) string {
 	for _, d := range []string{"bin", "etc", "dev", "proc", "sys", "tmp", "data", "home/app", "etc/keep"} {
 		must(t, os.MkdirAll(filepath.Join(dir, d), 0o755))
 	}
-	must(t, os.Chmod(filepath.Join(dir, "tmp"), 0o1777))
+	must(t, os.Chmod(filepath.Join(dir, "tmp"), 0o777|os.ModeSticky))
 	if err := os.Link(prog, filepath.Join(dir, "bin/prog")); err != nil {
 		content, err := os.ReadFile(prog)
 		must(t, err)
@@ -206,11 +205,17 @@ func (l *lines) wait(t testing.TB, want string) {
 // helperName is the test binary as another slim, to be killed.
 const helperName = "slim-test-helper"
 
-// runHelper starts a container over the folder in its arguments and stays.
+// runHelper starts a container over the folder in its arguments, with "fuse" or "bind",
+// and stays.
 func runHelper() int {
-	c, err := New(context.Background(), newSpec("prog", "wait"), Options{
-		Lower: Lower{Type: "bind", Data: os.Args[1]}, Stdout: os.Stdout, Stderr: os.Stderr,
-	})
+	lower, err := Lower{Type: "bind", Data: os.Args[1]}, error(nil)
+	if os.Args[2] == "fuse" {
+		lower, err = fuseLower(os.Args[1])
+	}
+	var c *Container
+	if err == nil {
+		c, err = New(context.Background(), newSpec("prog", "wait"), Options{Lower: lower, Stdout: os.Stdout, Stderr: os.Stderr})
+	}
 	if err == nil {
 		err = c.Start(context.Background())
 	}
@@ -218,6 +223,13 @@ func runHelper() int {
 		fmt.Println(err)
 		return 1
 	}
-	unix.Pause()
-	return 0
+	select {}
+}
+
+// helper is the test binary as another slim; see runHelper.
+func helper(t testing.TB, tree, lower string) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	must(t, err)
+	return &exec.Cmd{Path: exe, Args: []string{helperName, tree, lower}}
 }

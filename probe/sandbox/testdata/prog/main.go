@@ -17,32 +17,35 @@ import (
 )
 
 var commands = map[string]func(args []string) error{
-	"exit":    func(a []string) error { n, err := strconv.Atoi(a[0]); os.Exit(n); return err },
-	"echo":    func(a []string) error { fmt.Println(strings.Join(a, " ")); return nil },
-	"stderr":  func(a []string) error { fmt.Fprintln(os.Stderr, strings.Join(a, " ")); return nil },
-	"env":     func(a []string) error { fmt.Println(strings.Join(os.Environ(), "\n")); return nil },
-	"status":  status,
-	"cat":     cat,
-	"ls":      ls,
-	"write":   func(a []string) error { return os.WriteFile(a[0], []byte(a[1]), 0o644) },
-	"append":  appendTo,
-	"mkdir":   func(a []string) error { return os.Mkdir(a[0], 0o755) },
-	"rm":      func(a []string) error { return os.RemoveAll(a[0]) },
-	"mv":      func(a []string) error { return os.Rename(a[0], a[1]) },
-	"chmod":   chmod,
-	"mknod":   func(a []string) error { return syscall.Mknod(a[0], syscall.S_IFCHR|0o666, 1<<8|3) },
-	"mount":   func(a []string) error { return syscall.Mount("tmpfs", a[0], "tmpfs", 0, "") },
-	"stat":    stat,
-	"kill":    kill,
-	"wait":    wait,
-	"trap":    trap,
-	"hold":    hold,
-	"listen":  listen,
-	"dial":    dial,
-	"orphans": orphans,
-	"zeros":   zeros,
-	"closed":  closed,
-	"fds":     fds,
+	"exit":      func(a []string) error { n, err := strconv.Atoi(a[0]); os.Exit(n); return err },
+	"echo":      func(a []string) error { fmt.Println(strings.Join(a, " ")); return nil },
+	"stderr":    func(a []string) error { fmt.Fprintln(os.Stderr, strings.Join(a, " ")); return nil },
+	"status":    status,
+	"cat":       cat,
+	"ls":        ls,
+	"write":     func(a []string) error { return os.WriteFile(a[0], []byte(a[1]), 0o644) },
+	"append":    appendTo,
+	"mkdir":     func(a []string) error { return os.Mkdir(a[0], 0o755) },
+	"rm":        func(a []string) error { return os.RemoveAll(a[0]) },
+	"mv":        func(a []string) error { return os.Rename(a[0], a[1]) },
+	"chmod":     chmod,
+	"mknod":     func(a []string) error { return syscall.Mknod(a[0], syscall.S_IFCHR|0o666, 1<<8|3) },
+	"mount":     func(a []string) error { return syscall.Mount("tmpfs", a[0], "tmpfs", 0, "") },
+	"stat":      stat,
+	"kill":      kill,
+	"wait":      wait,
+	"trap":      trap,
+	"hold":      hold,
+	"listen":    listen,
+	"dial":      dial,
+	"orphans":   orphans,
+	"zeros":     zeros,
+	"closed":    closed,
+	"fds":       fds,
+	"limits":    limits,
+	"badlisten": badListen,
+	"killself":  func([]string) error { return syscall.Kill(os.Getpid(), syscall.SIGKILL) },
+	"stay":      stay,
 }
 
 func main() {
@@ -172,7 +175,8 @@ func kill(a []string) error {
 func wait([]string) error {
 	signal.Ignore(syscall.SIGTERM)
 	fmt.Println("waiting")
-	select {}
+	time.Sleep(time.Hour) // the runtime takes a bare select for a deadlock
+	return nil
 }
 
 // trap exits with a status of its own on SIGTERM.
@@ -209,7 +213,11 @@ func listen(addrs []string) error {
 	}
 	errs := make(chan error)
 	for _, a := range addrs {
-		l, err := net.Listen("tcp", a)
+		network := "tcp4" // "tcp" would make 0.0.0.0 a socket of both
+		if strings.HasPrefix(a, "[") {
+			network = "tcp6"
+		}
+		l, err := net.Listen(network, a)
 		if err != nil {
 			return err
 		}
@@ -307,4 +315,52 @@ func fds([]string) error {
 		fmt.Println(fd, kind)
 	}
 	return nil
+}
+
+func limits([]string) error {
+	for _, l := range []struct {
+		name  string
+		which int
+	}{{"NOFILE", syscall.RLIMIT_NOFILE}, {"CORE", syscall.RLIMIT_CORE}, {"NPROC", 6}} {
+		var r syscall.Rlimit
+		if err := syscall.Getrlimit(l.which, &r); err != nil {
+			return err
+		}
+		fmt.Println(l.name, r.Cur, r.Max)
+	}
+	return nil
+}
+
+// badListen prints what listen(2) says of things that cannot, and of one that can.
+func badListen([]string) error {
+	say := func(err error) string {
+		switch err {
+		case nil:
+			return "ok"
+		case syscall.EBADF:
+			return "EBADF"
+		case syscall.ENOTSOCK:
+			return "ENOTSOCK"
+		case syscall.EOPNOTSUPP:
+			return "EOPNOTSUPP"
+		}
+		return err.Error()
+	}
+	udp, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_DGRAM, 0)
+	if err != nil {
+		return err
+	}
+	tcp, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		return err
+	}
+	fmt.Println(say(syscall.Listen(udp, 1)), say(syscall.Listen(-1, 1)), say(syscall.Listen(0, 1)), say(syscall.Listen(tcp, 1)))
+	return nil
+}
+
+// stay leaves a child behind that keeps stdout and stderr open.
+func stay([]string) error {
+	cmd := exec.Command("/proc/self/exe", "wait")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	return cmd.Start()
 }

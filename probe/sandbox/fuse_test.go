@@ -1,0 +1,144 @@
+package sandbox
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"slim/probe/record"
+	"slim/probe/rootfs/treetest"
+)
+
+// fuseLower serves a folder by FUSE, from the moment it is mounted.
+func fuseLower(dir string) (Lower, error) {
+	root, err := fs.NewLoopbackRoot(dir)
+	if err != nil {
+		return Lower{}, err
+	}
+	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return Lower{}, err
+	}
+	dev := os.NewFile(uintptr(fd), "/dev/fuse")
+	return Lower{
+		Type: "fuse",
+		Data: "rootmode=40000,user_id=0,group_id=0,allow_other",
+		File: dev,
+		Mounted: func() error {
+			server, err := fuse.NewServer(fs.NewNodeFS(root, nil), fmt.Sprintf("/dev/fd/%d", fd), &fuse.MountOptions{})
+			if err == nil {
+				go server.Serve()
+			}
+			return err
+		},
+	}, nil
+}
+
+func needFuse(t *testing.T) {
+	t.Helper()
+	needRoot(t)
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		skip(t, err.Error())
+	}
+}
+
+func TestFuse(t *testing.T) {
+	needFuse(t)
+	tree := newTree(t)
+	lower, err := fuseLower(tree)
+	must(t, err)
+	out := newLines()
+	c, err := New(t.Context(), newSpec(strings.Fields("prog cat /data/a , append /data/b c , cat /data/b")...), Options{
+		Lower: lower, Stdout: out, Stderr: out,
+	})
+	must(t, err)
+	defer c.Close()
+	must(t, c.Start(t.Context()))
+	<-c.Done()
+	if got := out.String(); got != "abc" || c.Status().Code != 0 {
+		t.Errorf("status %+v, output %q", c.Status(), got)
+	}
+	changes, err := c.Changes(t.Context())
+	if diff := cmp.Diff([]Change{{"/data/b", Modified}}, changes); diff != "" || err != nil {
+		t.Error(err, diff)
+	}
+	must(t, c.Close())
+}
+
+// TestRecorded checks what the sandbox does to a record: its own look-ups are not in it,
+// do not keep the program's from it, and no option of the overlay adds any.
+func TestRecorded(t *testing.T) {
+	needFuse(t)
+	prog, err := buildProg()
+	must(t, err)
+	content, err := os.ReadFile(prog)
+	must(t, err)
+	fsys := treetest.FS(t, fmt.Sprintf(`
+		file /bin/prog 0755 %q
+		file /etc/passwd "root"
+		file /data/big "big"
+		file /data/other "other"
+		file /app/etc/x "x"
+		dir  /lib/dir
+		link /run -> lib
+	`, content))
+	rec, err := record.NewFUSE(fsys, record.FUSEOptions{})
+	must(t, err)
+	defer rec.Close()
+	served := make(chan error, 1)
+	go func() { served <- rec.Serve(t.Context()) }()
+	spec := newSpec(strings.Fields("prog chmod 600 /data/big , ls /data , stat /run/dir /run/vol /app/none")...)
+	spec.Process.Cwd = "/app/etc"
+	spec.Mounts = append(spec.Mounts,
+		specs.Mount{Destination: "/app/vol", Type: volumeMount},
+		specs.Mount{Destination: "/run/vol", Type: volumeMount})
+	out := newLines()
+	c, err := New(t.Context(), spec, Options{
+		Lower: Lower{Type: "fuse", Data: rec.MountData(), File: rec.Device()}, Stdout: out, Stderr: out,
+	})
+	must(t, err)
+	defer c.Close()
+	rec.SetProc(c.Proc())
+	rec.SetPhase(record.Start)
+	must(t, c.Start(t.Context()))
+	<-c.Done()
+	rec.SetPhase(record.Setup)
+	changes, err := c.Changes(t.Context())
+	if diff := cmp.Diff([]Change{{"/data/big", Modified}}, changes); diff != "" || err != nil {
+		t.Error(err, diff)
+	}
+	must(t, c.Close())
+	select {
+	case err := <-served:
+		must(t, err)
+	case <-time.After(20 * time.Second):
+		t.Fatal("the mount has not gone with the container")
+	}
+	accesses, err := rec.Accesses()
+	must(t, err)
+	var got []string
+	for _, a := range accesses {
+		got = append(got, a.Path+" "+a.Ops.String()+" "+a.Process)
+	}
+	want := strings.Fields(`
+		/app p  /app/etc p  /app/none m
+		/bin p  /bin/prog psrx
+		/data psl  /data/big ps
+		/lib p  /lib/dir ps  /run pk
+		/usr m`)
+	var lines []string
+	for i := 0; i < len(want); i += 2 {
+		lines = append(lines, want[i]+" "+want[i+1]+" prog")
+	}
+	if diff := cmp.Diff(lines, got); diff != "" {
+		t.Error(diff)
+	}
+}
