@@ -58,7 +58,8 @@ func docker(t *testing.T, stdin io.Reader, args ...string) []byte {
 }
 
 // TestPlanAgainstEngine runs a program that reports on its container under a real Docker
-// Engine and compares with the plan for the same image and options.
+// Engine and under our own launcher, and compares both with the plan for the same image
+// and options.
 func TestPlanAgainstEngine(t *testing.T) {
 	if out, err := exec.Command("docker", "version", "--format", "{{.Server.Version}}").CombinedOutput(); err != nil {
 		skip(t, fmt.Sprintf("no Docker Engine: %v: %s", err, out))
@@ -83,8 +84,9 @@ func TestPlanAgainstEngine(t *testing.T) {
 		{"numbers and options", "4242:web", Config{Env: []string{"B=3", "C=4"}, Workdir: "/data", Mounts: []string{"type=tmpfs,dst=/t,tmpfs-size=1m"}},
 			[]string{"-e", "B=3", "-e", "C=4", "-w", "/data", "--mount", "type=tmpfs,dst=/t,tmpfs-size=1m"}, nil},
 	}
+	prog := buildReport(t)
 	ref := "slim-test/sandbox-plan:" + strconv.Itoa(os.Getpid())
-	docker(t, engineImage(t, buildReport(t)), "import",
+	docker(t, engineImage(t, prog), "import",
 		"-c", `ENTRYPOINT ["/report","fixed"]`, "-c", `CMD ["cmd"]`, "-c", "ENV A=1 PATH=/usr/bin B=2",
 		"-c", "WORKDIR /not/there", "-c", "VOLUME /data", "-", ref)
 	t.Cleanup(func() { docker(t, nil, "rmi", "-f", ref) })
@@ -99,11 +101,10 @@ func TestPlanAgainstEngine(t *testing.T) {
 			}
 			flags := append([]string{"run", "--rm", "-u", tt.user, "--hostname", "box", "-e", files}, tt.flags...)
 			out := docker(t, nil, append(append(flags, ref), tt.args...)...)
-			var got report
-			if err := json.Unmarshal(out, &got); err != nil {
-				t.Fatalf("report %q: %v", out, err)
-			}
-			compareWithEngine(t, spec, got)
+			compareReport(t, "Engine", spec, out)
+			needRoot(t)
+			_, text := run(t, launcherTree(t, prog), spec)
+			compareReport(t, "launcher", spec, []byte(text))
 		})
 	}
 }
@@ -146,8 +147,32 @@ func engineImage(t *testing.T, prog string) io.Reader {
 	return &b
 }
 
-func compareWithEngine(t *testing.T, spec *specs.Spec, got report) {
+// launcherTree is the same tree as a folder.
+func launcherTree(t *testing.T, prog string) string {
 	t.Helper()
+	dir := t.TempDir()
+	must(t, os.Chmod(dir, 0o755))
+	entries, err := treetest.Parse(accounts)
+	must(t, err)
+	for _, e := range entries {
+		must(t, os.MkdirAll(filepath.Join(dir, filepath.Dir(e.Path)), 0o755))
+		if e.Kind == "link" {
+			must(t, os.Symlink(e.Target, filepath.Join(dir, e.Path)))
+			continue
+		}
+		must(t, os.WriteFile(filepath.Join(dir, e.Path), []byte(e.Content), os.FileMode(e.Mode)))
+	}
+	copyFile(t, prog, filepath.Join(dir, "report"), 0o755)
+	return dir
+}
+
+// compareReport checks what a program saw under who against the plan.
+func compareReport(t *testing.T, who string, spec *specs.Spec, out []byte) {
+	t.Helper()
+	var got report
+	if err := json.Unmarshal(out, &got); err != nil {
+		t.Fatalf("%s: report %q: %v", who, out, err)
+	}
 	p := spec.Process
 	want := report{Args: p.Args, Env: p.Env, Cwd: p.Cwd, UID: int(p.User.UID), GID: int(p.User.GID), Hostname: spec.Hostname}
 	for _, gid := range p.User.AdditionalGids {
@@ -155,10 +180,13 @@ func compareWithEngine(t *testing.T, spec *specs.Spec, got report) {
 	}
 	slices.Sort(want.Groups)
 	slices.Sort(got.Groups)
+	// The docker command shuffles the variables of its options.
+	want.Env = slices.Sorted(slices.Values(want.Env))
+	slices.Sort(got.Env)
 	seen := got
 	seen.Status, seen.Mounts, seen.Files = nil, nil, nil
 	if diff := cmp.Diff(want, seen); diff != "" {
-		t.Errorf("plan (-) and Engine (+) differ: %s", diff)
+		t.Errorf("plan (-) and %s (+) differ: %s", who, diff)
 	}
 	effective := p.Capabilities.Effective
 	if p.User.UID != 0 {
@@ -168,58 +196,58 @@ func compareWithEngine(t *testing.T, spec *specs.Spec, got report) {
 		"CapInh": capMask(t, p.Capabilities.Inheritable), "CapAmb": capMask(t, p.Capabilities.Ambient), "NoNewPrivs": "0", "Seccomp": "2"}
 	for name, value := range status {
 		if got.Status[name] != value {
-			t.Errorf("%s: plan %s, Engine %s", name, value, got.Status[name])
+			t.Errorf("%s: plan %s, %s %s", name, value, who, got.Status[name])
 		}
 	}
 	for name, value := range spec.Linux.Sysctl {
 		file := "/proc/sys/" + strings.ReplaceAll(name, ".", "/")
 		if seen := strings.Join(strings.Fields(got.Files[file]), " "); seen != value {
-			t.Errorf("%s: plan %q, Engine %q", name, value, seen)
+			t.Errorf("%s: plan %q, %s %q", name, value, who, seen)
 		}
 	}
-	compareMounts(t, spec, got.Mounts)
+	compareMounts(t, who, spec, got.Mounts)
 	files, err := etcFiles(spec)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range files {
 		if _, ok := got.Mounts[f.Path]; !ok {
-			t.Errorf("%s: Engine mounts no file there", f.Path)
+			t.Errorf("%s: %s mounts no file there", f.Path, who)
 		}
 		if f.Path == "/etc/hostname" && got.Files[f.Path] != string(f.Content) {
-			t.Errorf("%s: plan %q, Engine %q", f.Path, f.Content, got.Files[f.Path])
+			t.Errorf("%s: plan %q, %s %q", f.Path, f.Content, who, got.Files[f.Path])
 		}
 	}
 	for _, line := range []string{"127.0.0.1\tlocalhost\n", "\tlocalhost ip6-localhost ip6-loopback\n", "\tbox\n"} {
 		if hosts := string(files[2].Content); !strings.Contains(hosts, line) || !strings.Contains(got.Files["/etc/hosts"], line) {
-			t.Errorf("/etc/hosts: no line with %q in both plan's %q and Engine's %q", line, hosts, got.Files["/etc/hosts"])
+			t.Errorf("/etc/hosts: no line with %q in both plan's %q and %s's %q", line, hosts, who, got.Files["/etc/hosts"])
 		}
 	}
 }
 
-// compareMounts wants each of the plan's mounts in the Engine's table with its options, and
+// compareMounts wants each of the plan's mounts in the table of who with its options, and
 // nothing more in that table than the plan and its comment account for.
-func compareMounts(t *testing.T, spec *specs.Spec, table map[string][]string) {
+func compareMounts(t *testing.T, who string, spec *specs.Spec, table map[string][]string) {
 	t.Helper()
 	known := map[string]bool{"/": true, "/etc/hosts": true, "/etc/hostname": true, "/etc/resolv.conf": true}
 	for _, m := range spec.Mounts {
 		known[m.Destination] = true
 		seen, ok := table[m.Destination]
 		if !ok {
-			t.Errorf("mount %s: the Engine has none", m.Destination)
+			t.Errorf("mount %s: %s has none", m.Destination, who)
 			continue
 		}
 		if m.Type == "cgroup" { // a tmpfs full of controllers, or cgroup2
 			continue
 		}
 		if m.Type != volumeMount && seen[0] != m.Type {
-			t.Errorf("mount %s: plan %s, Engine %s", m.Destination, m.Type, seen[0])
+			t.Errorf("mount %s: plan %s, %s %s", m.Destination, m.Type, who, seen[0])
 		}
 		for _, o := range m.Options {
 			switch o {
 			case "nosuid", "noexec", "nodev", "ro", "mode=755", "size=65536k":
 				if !slices.Contains(seen, o) {
-					t.Errorf("mount %s: Engine's %q lack %s", m.Destination, seen, o)
+					t.Errorf("mount %s: %s's %q lack %s", m.Destination, who, seen, o)
 				}
 			}
 		}
@@ -227,9 +255,12 @@ func compareMounts(t *testing.T, spec *specs.Spec, table map[string][]string) {
 	for _, p := range append(spec.Linux.MaskedPaths, spec.Linux.ReadonlyPaths...) {
 		known[p] = true
 	}
+	for _, device := range []string{"null", "zero", "full", "random", "urandom", "tty"} {
+		known["/dev/"+device] = true // nodes to the Engine, binds of the host's to the launcher
+	}
 	for p := range table {
 		if !known[p] && !strings.HasPrefix(p, "/sys/fs/cgroup/") {
-			t.Errorf("mount %s: the Engine's alone", p)
+			t.Errorf("mount %s: %s's alone", p, who)
 		}
 	}
 }
