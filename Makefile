@@ -28,12 +28,12 @@ fuzz: ## every fuzz target for FUZZTIME each (30s)
 		done; \
 	done
 
-bench: ## slim every image of testdata/images: a table of sizes and times
+bench: build ## slim every image of testdata/images: a table of sizes and times
 	testdata/setup
 	go run ./testdata/bench
 
-demo: ## slim a fat image made from this machine's Go, without Docker
-	testdata/demo/run
+demo: build ## slim a fat image made from this machine's Go, without Docker (as root)
+	@go run ./testdata/demo
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10

@@ -21,19 +21,20 @@ exercises it, keep what it needs, verify that the result behaves the same.
 
   slim [OPTIONS] IMAGE [OPTIONS] [-- COMMAND [ARG...]]
 
-  slim myapp:latest                                the daemon's or the registry's image
-  slim myapp:latest --test ./smoke.sh              the test's exit status is the verdict
+  slim myapp:latest                      the Docker daemon's image, else the registry's
+  slim myapp:latest --test ./smoke.sh    the test's exit status is the verdict
   slim docker-archive:fat.tar -t oci:out -- server --port 8080
   slim registry.example/app:1 -t registry.example/app:1-slim --push
 
-IMAGE and --tag: NAME[:TAG], docker://…, docker-daemon:NAME, oci:DIR[:TAG],
-oci-archive:FILE, docker-archive:FILE. The result's reference goes to stdout.
+IMAGE, --tag and --base are NAME[:TAG], docker://NAME, docker-daemon:NAME,
+oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE. The reference of the
+result goes to stdout, all else to stderr.
 `
 
 const exitCodes = `
-Exit status: 0 ok, 1 internal, 2 usage, 3 the original fails its test, 4 the slim image
-differs, 5 result not accepted, 6 input rejected, 7 not supported here, 75 try again.
-Each option can be set as SLIM_<NAME> in the environment or in .slim.yaml.
+Exit status: 0 ok, 1 internal, 2 usage, 3 the original fails its own test, 4 the slim
+image differs, 5 result not accepted, 6 input rejected, 7 not supported here, 75 try
+again later. Options are also read from SLIM_<NAME> and from .slim.yaml.
 `
 
 // flags are the command line's, before they become minify.Options.
@@ -70,18 +71,25 @@ func newCommand(ui *terminal) *cobra.Command {
 			return f.run(cmd, args, ui)
 		},
 	}
+	all := pflag.NewFlagSet("", pflag.ContinueOnError)
+	all.SortFlags = false
 	for _, g := range groups {
-		cmd.Flags().AddFlagSet(g.set)
+		all.AddFlagSet(g.set)
 	}
-	cmd.Flags().SortFlags = false
+	cmd.Flags().AddFlagSet(all)
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		return fmt.Errorf("%w: %w; see slim --help", errUsage, err)
 	})
 	cmd.SetHelpFunc(func(c *cobra.Command, _ []string) {
 		out := c.OutOrStdout()
 		fmt.Fprint(out, help)
+		// One column for all groups: their lines are cut out of one listing.
+		lines := strings.SplitAfter(all.FlagUsages(), "\n")
 		for _, g := range groups {
-			fmt.Fprintf(out, "\n%s\n%s", g.title, g.set.FlagUsagesWrapped(0))
+			n := 0
+			g.set.VisitAll(func(*pflag.Flag) { n++ })
+			fmt.Fprintf(out, "\n%s\n%s", g.title, strings.Join(lines[:n], ""))
+			lines = lines[n:]
 		}
 		fmt.Fprint(out, exitCodes)
 	})
@@ -95,37 +103,37 @@ func (f *flags) groups() []group {
 		return s, group{title, s}
 	}
 	result, g1 := newSet("Result:")
-	result.StringVarP(&f.Output, "tag", "t", "", "`reference` of the result (default: the source's, -slim appended)")
-	result.BoolVar(&f.Push, "push", false, "store it in the registry")
-	result.StringVar(&f.Base, "base", "scratch", "`image` below the result's one layer")
-	result.StringVar(&f.compression, "compression", string(layer.Gzip), "gzip, zstd or estargz")
-	result.StringVar(&f.Platform, "platform", "", "of a multi-platform image (default: this machine's)")
-	result.StringArrayVar(&f.Include, "include", nil, "keep what matches this `glob` too (repeatable)")
-	result.StringArrayVar(&f.Exclude, "exclude", nil, "drop what matches this `glob` (repeatable)")
+	result.StringVarP(&f.Output, "tag", "t", "", "store it as `reference` (default: IMAGE with -slim appended)")
+	result.BoolVar(&f.Push, "push", false, "store it in the registry that --tag names")
+	result.StringVar(&f.Base, "base", "scratch", "put the layer on top of `image`")
+	result.StringVar(&f.compression, "compression", string(layer.Gzip), "write a layer of `kind` gzip, zstd or estargz")
+	result.StringArrayVar(&f.Include, "include", nil, "keep what matches `glob`, too (repeatable)")
+	result.StringArrayVar(&f.Exclude, "exclude", nil, "drop what matches `glob` (repeatable)")
 
 	test, g2 := newSet("Test:")
-	test.StringArrayVar(&f.http, "http", nil, "check `[METHOD:]PATH`, or those in @FILE (repeatable)")
-	test.StringVar(&f.Workload.Test, "test", "", "host `command` with SLIM_URL, SLIM_HOST and SLIM_PORT set")
-	test.StringArrayVar(&f.exec, "exec", nil, "`command` inside the container (repeatable)")
-	test.StringArrayVar(&f.runs, "run", nil, "`arguments` of a run of its own, '' for the image's (repeatable)")
-	test.BoolVar(&f.Workload.AnyExit, "any-exit", false, "accept a command that ends with another status than 0")
-	test.DurationVar(&f.Timeout, "timeout", 10*time.Minute, "for the whole")
+	test.StringArrayVar(&f.http, "http", nil, "make `request` [METHOD:]PATH, or those in @FILE (repeatable)")
+	test.StringVar(&f.Workload.Test, "test", "", "run host `command` with SLIM_URL, SLIM_HOST and SLIM_PORT set")
+	test.StringArrayVar(&f.exec, "exec", nil, "run `command` inside the container (repeatable)")
+	test.StringArrayVar(&f.runs, "run", nil, "run the image with `args`, '' for its own CMD (repeatable)")
+	test.BoolVar(&f.Workload.AnyExit, "any-exit", false, "accept commands that end with another status than 0")
+	test.DurationVar(&f.Timeout, "timeout", 10*time.Minute, "give up after `time`")
 
-	run, g3 := newSet("Probe run, as in docker run (the result's config stays the original's):")
-	run.StringVar(&f.entrypoint, "entrypoint", "", "instead of the image's")
-	run.StringArrayVarP(&f.Sandbox.Env, "env", "e", nil, "`NAME[=VALUE]` (repeatable)")
-	run.StringArrayVar(&f.Sandbox.Mounts, "mount", nil, "`type=bind,src=…,dst=…` (repeatable)")
-	run.StringVarP(&f.Sandbox.User, "user", "u", "", "`name or number[:group]`")
-	run.StringVarP(&f.Sandbox.Workdir, "workdir", "w", "", "`folder`")
-	run.StringVar(&f.Sandbox.Hostname, "hostname", "", "`name`")
-	run.StringVar(&f.Sandbox.Network, "network", "none", "none: a loopback of its own; host")
+	run, g3 := newSet("Probe run, as in docker run (the result keeps the image's config):")
+	run.StringVar(&f.entrypoint, "entrypoint", "", "start `program` instead of the image's")
+	run.StringArrayVarP(&f.Sandbox.Env, "env", "e", nil, "set `variable` NAME[=VALUE] (repeatable)")
+	run.StringArrayVar(&f.Sandbox.Mounts, "mount", nil, "mount by `spec` type=bind,src=PATH,dst=PATH[,readonly] (repeatable)")
+	run.StringVarP(&f.Sandbox.User, "user", "u", "", "run as `user` NAME|UID[:GROUP|GID]")
+	run.StringVarP(&f.Sandbox.Workdir, "workdir", "w", "", "start in `folder`")
+	run.StringVar(&f.Sandbox.Hostname, "hostname", "", "set the host `name`")
+	run.StringVar(&f.Sandbox.Network, "network", "none", "give it a network of `kind` none (its own loopback) or host")
+	run.StringVar(&f.Platform, "platform", "", "take `os/arch` of a multi-platform image (default: this machine's)")
 
 	files, g4 := newSet("Files:")
-	files.StringVar(&f.trace, "trace", "", "save what was touched to this `file`")
-	files.StringVar(&f.fromTrace, "from-trace", "", "select by this saved `file`")
-	files.StringVar(&f.report, "report", "", "write every path and its reason to this JSON `file`")
-	files.StringVar(&f.format, "format", "text", "of the result on stdout: text or json")
-	files.StringVar(&f.CacheDir, "cache-dir", "", "`folder` of decompressed layers")
+	files.StringVar(&f.trace, "trace", "", "save what was touched to `file`")
+	files.StringVar(&f.fromTrace, "from-trace", "", "select by what was saved in `file`")
+	files.StringVar(&f.report, "report", "", "write every path with its reason to JSON `file`")
+	files.StringVar(&f.format, "format", "text", "print the result as `kind` text or json")
+	files.StringVar(&f.CacheDir, "cache-dir", "", "keep decompressed layers in `folder` (default: the user's cache)")
 	return []group{g1, g2, g3, g4}
 }
 
