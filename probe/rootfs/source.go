@@ -9,13 +9,13 @@ import (
 	"hash"
 	"io"
 	"reflect"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-	"golang.org/x/sync/errgroup"
 )
 
 // layerTypes are the media types of layers: those of the OCI image spec
@@ -135,13 +135,12 @@ func (s *source) unpack(ctx context.Context, w io.Writer) (int64, error) {
 	var readErr, unpackErr, writeErr error
 	readCtx, stopRead := context.WithCancel(ctx)
 	defer stopRead()
-	g := new(errgroup.Group)
-	g.Go(func() error {
+	var wg sync.WaitGroup
+	wg.Go(func() {
 		readErr = s.read(readCtx, io.MultiWriter(blob, toUnpack), rc)
 		toUnpack.CloseWithError(readErr)
-		return nil
 	})
-	g.Go(func() error {
+	wg.Go(func() {
 		unpackErr = decompress(toTar, fromBlob)
 		toTar.CloseWithError(unpackErr)
 		// What follows a broken stream is still hashed: "the digest is wrong" says
@@ -150,14 +149,13 @@ func (s *source) unpack(ctx context.Context, w io.Writer) (int64, error) {
 			io.Copy(io.Discard, fromBlob)
 		}
 		fromBlob.Close()
-		return nil
 	})
 	_, err = io.CopyBuffer(io.MultiWriter(writer{w, &writeErr}, tar), struct{ io.Reader }{fromUnpack}, make([]byte, chunk))
 	if writeErr != nil {
 		stopRead()
 	}
 	fromUnpack.CloseWithError(err)
-	g.Wait()
+	wg.Wait()
 
 	switch {
 	case ctx.Err() != nil:
