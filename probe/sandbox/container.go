@@ -1,3 +1,12 @@
+// Package sandbox starts an image's own process as Docker would: Plan says how, as an OCI
+// runtime spec, New and Start carry it out in namespaces, without a runtime or a
+// daemon, over a read-only tree and a layer for writes that is thrown away.
+//
+// Whatever ends it, this process included, nothing stays: no process, mount, network or
+// file. The host's files and network are out of reach but for what the spec binds.
+//
+// It needs root and Linux 5.6; there are no cgroups, so no limits of memory or processors,
+// and no terminal. Binaries that use it call Init first.
 package sandbox
 
 import (

@@ -206,11 +206,17 @@ func (l *lines) wait(t testing.TB, want string) {
 const helperName = "slim-test-helper"
 
 // runHelper starts a container over the folder in its arguments, with "fuse" or "bind",
-// and stays.
+// and stays; with "stuck" it does not get as far, for the lower never answers.
 func runHelper() int {
 	lower, err := Lower{Type: "bind", Data: os.Args[1]}, error(nil)
-	if os.Args[2] == "fuse" {
+	if os.Args[2] != "bind" {
 		lower, err = fuseLower(os.Args[1])
+	}
+	if os.Args[2] == "stuck" {
+		lower.Mounted = func() error {
+			fmt.Println("waiting")
+			select {}
+		}
 	}
 	var c *Container
 	if err == nil {
