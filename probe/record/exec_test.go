@@ -11,7 +11,7 @@ func TestExec(t *testing.T) {
 	const loader = "/lib64/ld-linux-x86-64.so.2"
 	ld, err := filepath.EvalSymlinks(loader)
 	if err != nil {
-		t.Skip(err)
+		skip(t, err)
 	}
 	fsys := machine(t, []string{"/bin/sh", "/bin/cat", "/bin/true", "/sbin/ldconfig", "/etc/passwd"}, map[string]string{
 		"/app/run":   "#!/bin/sh\ncat /app/data\n",

@@ -167,7 +167,9 @@ func (f *FUSE) MountData() string {
 // the mount has gone, by umount or with the last process of its namespace: that
 // is no error. ctx ends the wait for the mount; afterwards the processes in the
 // mount have to be ended, and with them the mount, or they would wait for answers.
-// An error that Accesses would report is reported here too. It is to be called once.
+// An error that Accesses would report is reported here too; should the mount still
+// be there then, Close makes its processes get errors instead of waiting. Serve is
+// to be called once.
 func (f *FUSE) Serve(ctx context.Context) error {
 	fd, err := f.mounted(ctx)
 	if err != nil {
@@ -187,9 +189,6 @@ func (f *FUSE) Serve(ctx context.Context) error {
 	}
 	f.server.Store(server)
 	server.Serve()
-	// Nobody answers any more: should the mount still be there, its processes get
-	// errors instead of waiting.
-	f.dev.Close()
 	return f.err()
 }
 
@@ -261,8 +260,8 @@ func (f *FUSE) SetProc(dir *os.File) {
 	}
 }
 
-// Close releases the device, which ends a Serve that still waits for the mount.
-// It does not end a mount. The record stays.
+// Close releases the device, which ends a Serve that still waits for the mount. It
+// does not end a mount that is being served. The record stays.
 func (f *FUSE) Close() error {
 	f.procs.close()
 	if err := f.dev.Close(); err != nil && !errors.Is(err, os.ErrClosed) {

@@ -110,6 +110,13 @@ func TestSetup(t *testing.T) {
 			t.Errorf("%q after a setup that did it all (-without +with):\n%s", steps, diff)
 		}
 	}
+	// A folder that stays open is not looked up again.
+	for act, want := range map[string]string{"stat .": "s /d\n", "list .": "l /d\n"} {
+		got := format(run(t, fsys, plan{Setup: []string{"chdir /d", act}, Steps: []string{act}}))
+		if got != want {
+			t.Errorf("%s in a folder from the setup: %q, want %q", act, got, want)
+		}
+	}
 	if got := run(t, fsys, plan{Setup: all}); len(got) != 0 {
 		t.Errorf("recorded of the setup: %v", got)
 	}
@@ -157,14 +164,14 @@ func TestFirst(t *testing.T) {
 
 func TestXattr(t *testing.T) {
 	fsys := treetest.FS(t, `
-		file /f 0644 "content" xattr.user.x="y" xattr.trusted.overlay.opaque="y"
+		file /f 0644 "content" xattr.user.x="y" xattr.trusted.overlay.metacopy=""
 		file /g 0644 "content" xattr.security.capability="\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 		file /h 0644 "content"
 	`)
 	for _, c := range []struct{ step, want string }{
 		{"getxattr /f user.x", "pa /f\n"},
 		{"!getxattr /f user.y", "p /f\n"},
-		{"!getxattr /f trusted.overlay.opaque", "p /f\n"},
+		{"!getxattr /f trusted.overlay.metacopy", "p /f\n"},
 		{"listxattr /f", "pa /f\n"},
 		{"listxattr /h", "p /h\n"},
 		{"getxattr /g security.capability", "pa /g\n"},

@@ -22,7 +22,7 @@ func machine(t testing.TB, paths []string, extra map[string]string) *rootfs.FS {
 	m := collector{seen: map[string]bool{}}
 	for _, p := range paths {
 		if _, err := os.Stat(p); err != nil {
-			t.Skipf("needs this machine's %s: %v", p, err)
+			skip(t, err)
 		}
 		if err := m.add(p); err != nil {
 			t.Fatal(err)

@@ -55,7 +55,7 @@ func newProcesses(exe func(string, uint32)) *processes {
 func (p *processes) setDir(dir *os.File) error {
 	fd, err := unix.FcntlInt(dir.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
-		return &os.PathError{Op: "dup", Path: dir.Name(), Err: err}
+		return os.NewSyscallError("dup", err)
 	}
 	p.close()
 	p.mu.Lock()

@@ -16,9 +16,10 @@ type Op uint16
 // What can be done to a path. The letters are those of the trace file.
 const (
 	// Lookup: the name was resolved and found, nothing more is known (a directory
-	// walked through, access(2) on a file). 'p', for passed.
+	// walked through, access(2) on a file, one opened and not read). 'p', for passed.
 	Lookup Op = 1 << iota
-	// Stat: attributes were asked for, or an empty file was opened. 's'
+	// Stat: attributes were asked for, or an empty file was read. A read to the end
+	// of a file asks for them too. 's'
 	Stat
 	// Read: content was read or mapped. 'r'
 	Read
@@ -28,7 +29,8 @@ const (
 	Link
 	// Xattr: an extended attribute was read. 'a'
 	Xattr
-	// Exec: the file was executed, as a program or as a script. 'x'
+	// Exec: the file was executed, as a program or as a script. The ELF interpreter
+	// that the kernel loads for a program is Read only. 'x'
 	Exec
 	// Write: created, changed or removed by the run (in the throw-away layer). 'w'
 	Write
@@ -99,7 +101,9 @@ type Access struct {
 	// Phase is that of the first access.
 	Phase Phase
 	// Process is the command name (comm, at most 15 bytes) of the first process
-	// that used it; "" if it was gone before it could be asked.
+	// that read, listed or followed it; where none did, of the first that came by;
+	// for what was executed, the name that it ran under. "" if it was gone before it
+	// could be asked.
 	Process string
 }
 

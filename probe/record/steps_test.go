@@ -166,9 +166,9 @@ func write(fd int) error {
 }
 
 func readAll(fd int) error {
-	buf := make([]byte, 1<<20)
+	var buf [64 << 10]byte
 	for {
-		if n, err := unix.Read(fd, buf); n <= 0 {
+		if n, err := unix.Read(fd, buf[:]); n <= 0 {
 			return err
 		}
 	}
