@@ -295,6 +295,7 @@ func TestParentKilled(t *testing.T) {
 			out := newLines()
 			cmd.Stdout, cmd.Stderr = out, out
 			must(t, cmd.Start())
+			defer cmd.Process.Kill()
 			out.wait(t, "waiting")
 			pids := descendants(t, cmd.Process.Pid)
 			if len(pids) != processes {
