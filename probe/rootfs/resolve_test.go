@@ -180,9 +180,15 @@ func compareResolved(t *testing.T, what, path string, got *rootfs.Node, gotErr e
 	}
 }
 
-// kernelPath resolves path below root and says where it leads.
+// kernelPath resolves path below root and says where it leads. A rename or mount
+// anywhere on the machine meanwhile gives EAGAIN (openat2(2)); or the kernel starts
+// over by itself, and then counts the links twice. So both are asked again.
 func kernelPath(root int, dir, path string, flags uint64) (string, error) {
-	fd, err := unix.Openat2(root, path, &unix.OpenHow{Flags: unix.O_PATH | flags, Resolve: unix.RESOLVE_IN_ROOT})
+	how := &unix.OpenHow{Flags: unix.O_PATH | flags, Resolve: unix.RESOLVE_IN_ROOT}
+	fd, err := unix.Openat2(root, path, how)
+	for again := 0; err == unix.EAGAIN && again < 10000 || err == unix.ELOOP && again < 20; again++ {
+		fd, err = unix.Openat2(root, path, how)
+	}
 	if err != nil {
 		return "", err
 	}
