@@ -3,6 +3,8 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZTIME ?= 30s
 TESTFLAGS ?=
+# ./... passes by what lies in testdata.
+PROGRAMS = $(patsubst %/,./%,$(sort $(dir $(wildcard testdata/*/*.go))))
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := build
@@ -16,9 +18,9 @@ test: ## set the machine up (as root), build the test images once, run every tes
 	testdata/images/build >/dev/null
 	go test -timeout 20m $(TESTFLAGS) ./...
 
-lint: ## gofmt and go vet
+lint: ## gofmt and go vet, the programs of testdata too
 	@bad=$$(gofmt -l .) && if [ -n "$$bad" ]; then echo "not as gofmt has it:" $$bad >&2; exit 1; fi
-	go vet ./...
+	go vet ./... $(PROGRAMS)
 
 fuzz: ## every fuzz target for FUZZTIME each (30s)
 	@set -e; for pkg in $$(go list ./...); do \
