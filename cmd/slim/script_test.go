@@ -2,10 +2,10 @@ package main
 
 import (
 	"archive/tar"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -32,25 +33,24 @@ func TestMain(m *testing.M) {
 // TestScripts runs testdata/script on the real command: the test binary under
 // another name. Besides the usual commands there are
 //
-//	image FILE SPEC     makes a docker-archive of a text file: a line `config JSON`, then
-//	                    layers in the notation of treetest, each begun by a line `layer`;
-//	                    `prog PATH` puts the test program there
+//	image DEST SPEC [PLATFORM…]
+//	                    makes an image of a text file: a line `config JSON`, then layers in
+//	                    the notation of treetest, each begun by a line `layer`; `prog PATH…`
+//	                    is a layer with the test program, and goes on as a line of `file`.
+//	                    DEST is FILE.tar (a docker-archive), HOST:PORT/NAME[:TAG], or the
+//	                    folder of an OCI layout, for which platforms make an index
+//	damage DIR HOW      breaks the image of a layout; see damages
+//	registry [private]
+//	                    serves an empty registry on loopback, sets REGISTRY to HOST:PORT and makes
+//	                    docker/config.json, which knows the account of a private one
+//	[!] remote REF      prints the digest of an image in a registry
+//	dump REF            prints the tree of an image in the notation of treetest
 //	status N CMD ARG…   runs a command that must exit with N
 //	digests A B         two --format json results name the same digest
 //	clean               nothing of slim is left: no mount, process or temporary file
 func TestScripts(t *testing.T) {
-	if os.Getuid() != 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("needs root")
-		}
-		t.Skip("needs root")
-	}
-	prog := filepath.Join(t.TempDir(), "prog")
-	build := exec.Command("go", "build", "-trimpath", "-o", prog, "./testdata/prog")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0") // static: it runs in an empty image
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the test program: %v\n%s", err, out)
-	}
+	requireRoot(t)
+	prog := buildProg(t)
 	cache := t.TempDir() // one for all scripts: they share it as users' runs do
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -63,20 +63,48 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"image": func(ts *testscript.TestScript, neg bool, args []string) {
-				if neg || len(args) != 2 {
-					ts.Fatalf("usage: image FILE SPEC")
+				if neg || len(args) < 2 {
+					ts.Fatalf("usage: image DEST SPEC [PLATFORM...]")
 				}
-				ts.Check(writeImage(t, prog, ts.MkAbs(args[0]), ts.ReadFile(args[1])))
+				img, err := makeImage(t, prog, ts.ReadFile(args[1]))
+				ts.Check(err)
+				ts.Check(putImage(ts, t, args[0], img, args[2:]))
 			},
-			"status":  status,
-			"digests": digests,
-			"clean":   clean,
+			"damage":   damage,
+			"registry": serveRegistry,
+			"remote":   remoteDigest,
+			"dump":     dump,
+			"status":   status,
+			"digests":  digests,
+			"clean":    clean,
 		},
 	})
 }
 
-// writeImage makes a docker-archive out of a spec.
-func writeImage(t *testing.T, prog, path, spec string) error {
+func requireRoot(t *testing.T) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("needs root")
+		}
+		t.Skip("needs root")
+	}
+}
+
+// buildProg builds the test program: static, as it runs in empty images.
+func buildProg(t *testing.T) string {
+	t.Helper()
+	prog := filepath.Join(t.TempDir(), "prog")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", prog, "./testdata/prog")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the test program: %v\n%s", err, out)
+	}
+	return prog
+}
+
+// makeImage makes an image out of a spec.
+func makeImage(t *testing.T, prog, spec string) (v1.Image, error) {
 	var cfg v1.Config
 	var layers []v1.Layer
 	var text strings.Builder
@@ -91,7 +119,7 @@ func writeImage(t *testing.T, prog, path, spec string) error {
 		switch word {
 		case "config":
 			if err := json.Unmarshal([]byte(rest), &cfg); err != nil {
-				return fmt.Errorf("%s: %w", line, err)
+				return nil, fmt.Errorf("%s: %w", line, err)
 			}
 		case "layer":
 			flush()
@@ -99,7 +127,7 @@ func writeImage(t *testing.T, prog, path, spec string) error {
 			flush()
 			l, err := progLayer(t, prog, strings.TrimSpace(rest))
 			if err != nil {
-				return err
+				return nil, fmt.Errorf("%s: %w", line, err)
 			}
 			layers = append(layers, l)
 		default:
@@ -110,18 +138,26 @@ func writeImage(t *testing.T, prog, path, spec string) error {
 	img := treetest.ImageOf(t, layers...)
 	file, err := img.ConfigFile()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	file = file.DeepCopy()
 	file.Config = cfg
-	if img, err = mutate.ConfigFile(img, file); err != nil {
-		return err
+	return mutate.ConfigFile(img, file)
+}
+
+// putImage stores an image where a script wants it.
+func putImage(ts *testscript.TestScript, t *testing.T, dest string, img v1.Image, platforms []string) error {
+	switch {
+	case strings.HasSuffix(dest, ".tar"):
+		return tarball.WriteToFile(ts.MkAbs(dest), name.MustParseReference("fat:latest"), img)
+	case strings.Contains(dest, ":"):
+		ref, err := name.ParseReference(dest)
+		if err != nil {
+			return err
+		}
+		return remote.Write(ref, img, remote.WithAuthFromKeychain(registryUser{}))
 	}
-	tag, err := name.NewTag("fat:latest")
-	if err != nil {
-		return err
-	}
-	return tarball.WriteToFile(path, tag, img)
+	return writeLayout(t, ts.MkAbs(dest), img, platforms...)
 }
 
 // status runs a command whose exit status is known.
@@ -188,32 +224,35 @@ func clean(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// progLayer is a layer with the program at path.
-func progLayer(t *testing.T, prog, path string) (v1.Layer, error) {
-	out := filepath.Join(t.TempDir(), "layer.tar")
-	file, err := os.Create(out)
+// progLayer is a layer with the program, its path and attributes as treetest says.
+func progLayer(t *testing.T, prog, line string) (v1.Layer, error) {
+	entries, err := treetest.Parse("file " + line)
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	data, err := os.Open(prog)
+	e := entries[0]
+	if e.Mode == 0o644 { // what a file has that says nothing
+		e.Mode = 0o755
+	}
+	data, err := os.ReadFile(prog)
 	if err != nil {
 		return nil, err
 	}
-	defer data.Close()
-	info, err := data.Stat()
-	if err != nil {
+	hdr := &tar.Header{Name: e.Path[1:], Mode: e.Mode, Uid: e.UID, Gid: e.GID, Size: int64(len(data)),
+		ModTime: e.MTime, PAXRecords: map[string]string{}}
+	for name, value := range e.Xattrs {
+		hdr.PAXRecords["SCHILY.xattr."+name] = value
+	}
+	var out bytes.Buffer
+	tw := tar.NewWriter(&out)
+	if err := tw.WriteHeader(hdr); err != nil {
 		return nil, err
 	}
-	tw := tar.NewWriter(file)
-	if err := tw.WriteHeader(&tar.Header{Name: path[1:], Mode: 0o755, Size: info.Size(), ModTime: treetest.MTime}); err != nil {
-		return nil, err
-	}
-	if _, err := io.Copy(tw, data); err != nil {
+	if _, err := tw.Write(data); err != nil {
 		return nil, err
 	}
 	if err := tw.Close(); err != nil {
 		return nil, err
 	}
-	return tarball.LayerFromFile(out, tarball.WithCompression(compression.None))
+	return treetest.TarLayer(t, out.Bytes(), compression.GZip), nil
 }

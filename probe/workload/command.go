@@ -198,9 +198,9 @@ func (r *run) testEnv(ctx context.Context) ([]string, error) {
 // runGroup runs a command as the leader of a process group and kills what the group
 // has left when the leader has ended or the command's context does, so that nothing
 // stays behind and nothing left behind holds the output open. A process that has made
-// a session of its own escapes.
+// a session of its own escapes. Where this process is killed, the leader dies with it.
 func runGroup(cmd *exec.Cmd, start func(*exec.Cmd) error, out *Output) (sandbox.ExitStatus, error) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
 	kill := func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
 	cmd.Cancel = kill
 	cmd.Stdout, cmd.Stderr = out.Stdout, out.Stderr
