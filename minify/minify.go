@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -79,8 +80,7 @@ type Options struct {
 func Run(ctx context.Context, ref string, opts Options) (*Result, error) {
 	if opts.Timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, opts.Timeout,
-			fmt.Errorf("not done within %v (see --timeout): %w", opts.Timeout, context.DeadlineExceeded))
+		ctx, cancel = context.WithTimeoutCause(ctx, opts.Timeout, timeout(opts.Timeout))
 		defer cancel()
 	}
 	r := &run{opts: opts, ref: ref, result: &Result{}}
@@ -141,7 +141,7 @@ func (r *run) step(ctx context.Context, p Phase, do func(context.Context) (strin
 	}
 	text, err := do(ctx)
 	if err != nil && ctx.Err() != nil {
-		err = fmt.Errorf("%s: %w", p, context.Cause(ctx))
+		err = ended(ctx, p, err)
 	}
 	took := time.Since(start)
 	r.result.Phases = append(r.result.Phases, PhaseTime{Phase: p, Seconds: took.Seconds()})
@@ -149,6 +149,29 @@ func (r *run) step(ctx context.Context, p Phase, do func(context.Context) (strin
 		r.opts.Progress(Step{Phase: p, Done: true, Text: text, Err: err, Took: took})
 	}
 	return err
+}
+
+// timeout is the cause of a context that Options.Timeout ended.
+type timeout time.Duration
+
+func (t timeout) Error() string {
+	return fmt.Sprintf("not done within %v (see --timeout)", time.Duration(t))
+}
+
+func (timeout) Is(target error) bool { return target == context.DeadlineExceeded }
+
+// ended puts the cause of ctx's end before what a phase was at. An original that
+// needs more time than there is fails its test.
+func ended(ctx context.Context, p Phase, err error) error {
+	cause := context.Cause(ctx)
+	if p == Probe && errors.Is(cause, context.DeadlineExceeded) {
+		cause = fmt.Errorf("%w: %w", ErrOriginal, cause)
+	}
+	at := strings.TrimSuffix(strings.TrimSuffix(err.Error(), ctx.Err().Error()), ": ")
+	if at == "" || strings.Contains(at, context.Cause(ctx).Error()) {
+		return fmt.Errorf("%s: %w", p, cause)
+	}
+	return fmt.Errorf("%s: %w: %s", p, cause, at)
 }
 
 // fetch resolves the references and refuses what cannot end well before anything

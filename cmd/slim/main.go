@@ -93,7 +93,7 @@ func exitCode(err error) int {
 		return 6
 	case errors.Is(err, sandbox.ErrUnsupported), errors.Is(err, record.ErrUnsupported), errors.Is(err, transport.ErrUnsupported):
 		return 7
-	case errors.Is(err, transport.ErrUnavailable):
+	case errors.Is(err, transport.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return 75
 	}
 	return 1

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"unicode/utf8"
 
 	"slim/minify"
 	"slim/minify/keep"
@@ -40,7 +41,10 @@ type reportView struct {
 
 // pathView is one path: kept with its reason, or dropped with its category.
 type pathView struct {
-	Path     string `json:"path"`
+	Path string `json:"path"`
+	// Bytes are the path's, in base64, where it is not UTF-8: JSON text must be, and
+	// has U+FFFD in place of what is not.
+	Bytes    []byte `json:"bytes,omitempty"`
 	Size     int64  `json:"size"`
 	Kept     bool   `json:"kept"`
 	Rule     string `json:"rule,omitempty"`
@@ -93,6 +97,9 @@ func report(r *minify.Result) reportView {
 			p.Rule, p.Reason, p.From = e.Reason.Rule, e.Reason.Text, e.Reason.From
 		} else {
 			p.Category = string(e.Category)
+		}
+		if !utf8.ValidString(p.Path) {
+			p.Bytes = []byte(p.Path)
 		}
 		if a, ok := touched[p.Path]; ok {
 			p.Order, p.Phase = a.First, a.Phase.String()

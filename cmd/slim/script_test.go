@@ -36,7 +36,8 @@ func TestMain(m *testing.M) {
 //	image DEST SPEC [PLATFORM…]
 //	                    makes an image of a text file: a line `config JSON`, then layers in
 //	                    the notation of treetest, each begun by a line `layer`; `prog PATH…`
-//	                    is a layer with the test program, and goes on as a line of `file`.
+//	                    is a layer with the test program, and goes on as a line of `file`;
+//	                    `many DIR N` stands for N files.
 //	                    DEST is FILE.tar (a docker-archive), HOST:PORT/NAME[:TAG], or the
 //	                    folder of an OCI layout, for which platforms make an index
 //	damage DIR HOW      breaks the image of a layout; see damages
@@ -123,6 +124,15 @@ func makeImage(t *testing.T, prog, spec string) (v1.Image, error) {
 			}
 		case "layer":
 			flush()
+		case "many":
+			var dir string
+			var n int
+			if _, err := fmt.Sscan(rest, &dir, &n); err != nil {
+				return nil, fmt.Errorf("%s: %w", line, err)
+			}
+			for i := range n {
+				fmt.Fprintf(&text, "file %s/%d %q\n", dir, i, fmt.Sprint(i))
+			}
 		case "prog":
 			flush()
 			l, err := progLayer(t, prog, strings.TrimSpace(rest))

@@ -139,10 +139,11 @@ func (t *terminal) paint(code, s string) string {
 	return "\x1b[" + code + "m" + s + "\x1b[0m"
 }
 
-// printable takes control characters out of text that an image may have made.
+// printable takes out of text that an image may have made what a terminal obeys:
+// control characters, and those that hide text or turn its direction.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if !unicode.IsGraphic(r) {
 			return '?'
 		}
 		return r

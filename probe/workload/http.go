@@ -115,12 +115,31 @@ type firstWord struct {
 	net.Conn
 	once   sync.Once
 	spoken chan struct{}
+	heard  bool
 }
+
+// errNoTLS is what reading gives of a server whose first word is neither HTTP nor
+// TLS ("-ERR unknown command"): it need not be asked for TLS, and one that waits for
+// the end of a line would let the handshake hang.
+var errNoTLS = errors.New("speaks neither HTTP nor TLS")
 
 func (c *firstWord) Read(p []byte) (int, error) {
 	<-c.spoken
-	return c.Conn.Read(p)
+	n, err := c.Conn.Read(p)
+	if n > 0 && !c.heard {
+		c.heard = true
+		if p[0] != 'H' && p[0] != recordAlert && p[0] != recordHandshake {
+			return 0, errNoTLS
+		}
+	}
+	return n, err
 }
+
+// First bytes of a TLS record: RFC 8446, section 5.1.
+const (
+	recordAlert     = 21
+	recordHandshake = 22
+)
 
 func (c *firstWord) Write(p []byte) (int, error) {
 	c.once.Do(func() { close(c.spoken) })
@@ -195,7 +214,7 @@ func (c *client) do(ctx context.Context, e *endpoint, check HTTPCheck, timeout t
 	}
 	a, err := c.try(ctx, e, check, "http", timeout)
 	unsure := err == nil && a.status == http.StatusBadRequest ||
-		err != nil && ctx.Err() == nil && !refused(err) && !timedOut(err)
+		err != nil && ctx.Err() == nil && !refused(err) && !timedOut(err) && !errors.Is(err, errNoTLS)
 	asked := e.asked
 	e.asked = true
 	if unsure && !asked && c.speaksTLS(ctx, e) {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -249,6 +250,22 @@ func TestNotHTTP(t *testing.T) {
 				ports = 0.0.0.0:P
 				stop = exit status 0`)
 		})
+	}
+}
+
+// A server that answered in its own words is not asked for TLS: one that waits for the
+// end of a line would let the handshake hang.
+func TestOwnWords(t *testing.T) {
+	var connections atomic.Int32
+	l, port := listen(t, "127.0.0.1")
+	outcome(t, newFake(serveTCP(l, func(c net.Conn) {
+		connections.Add(1)
+		io.ReadFull(c, make([]byte, 8))
+		io.WriteString(c, "-ERR wrong number of arguments\r\n")
+		io.Copy(io.Discard, c)
+	})), Options{Exposed: []uint16{port}, RequestTimeout: 300 * time.Millisecond})
+	if n := connections.Load(); n != 1 {
+		t.Errorf("%d connections, want only the request's", n)
 	}
 }
 

@@ -68,6 +68,7 @@ func (r *run) patience(ctx context.Context) (limit, last time.Duration) {
 	if deadline, ok := ctx.Deadline(); ok && r.opts.ReadyTimeout <= 0 {
 		// The slim image's run needs the other half.
 		last = time.Until(deadline) / 2
+		limit = min(limit, last)
 	}
 	if r.portless() && len(r.opts.Exposed) == 0 && len(r.opts.Exec) > 0 && r.opts.Test == "" {
 		limit = min(limit, quietWorker)

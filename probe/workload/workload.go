@@ -94,8 +94,8 @@ type Options struct {
 	// ReadyTimeout is how long the checks wait for the ports named above, or for any
 	// if Exec, Test or Healthcheck can do without; then they take what there is. A
 	// program that neither listens nor ends by then has failed. 0 is
-	// DefaultReadyTimeout; a program without any port then has longer, half of the
-	// time that is left to ctx.
+	// DefaultReadyTimeout, or half of the time that is left to ctx if that is less; a
+	// program without any port has that half in any case.
 	ReadyTimeout time.Duration
 	// RequestTimeout bounds one HTTP request with its answer's body (a crawled page
 	// has a third of it); 0 is DefaultRequestTimeout.

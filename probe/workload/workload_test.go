@@ -206,6 +206,19 @@ func TestNeverListens(t *testing.T) {
 	}
 }
 
+// A deadline nearer than the default's patience leaves half of the time: the failure is
+// observed, not lost in the end of the context.
+func TestNeverListensBeforeDeadline(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	f := newFake(idle)
+	o, err := Run(ctx, f, f.out, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, rows(o, nil), "! ready = neither listens nor ends\nstop = exit status SIGTERM")
+}
+
 func TestPortMissing(t *testing.T) {
 	l, port := listen(t, "127.0.0.1")
 	o := outcome(t, newFake(serve(l, text(200, "x"))),
@@ -315,8 +328,9 @@ func TestContextEnds(t *testing.T) {
 		make func(t *testing.T) (*fake, Options)
 		want string
 	}{
-		{"start", func(t *testing.T) (*fake, Options) { return newFake(idle), Options{Exposed: []uint16{80, 443}} },
-			"exposed ports 80, 443"},
+		{"start", func(t *testing.T) (*fake, Options) {
+			return newFake(idle), Options{Exposed: []uint16{80, 443}, ReadyTimeout: time.Minute}
+		}, "exposed ports 80, 443"},
 		{"request", func(t *testing.T) (*fake, Options) {
 			l, port := listen(t, "127.0.0.1")
 			return newFake(serve(l, hang)), Options{Exposed: []uint16{port}}

@@ -4,6 +4,8 @@
 //	print TEXT | read FILE | stat FILE | list DIR | links FILE | write FILE TEXT | remove FILE
 //	env NAME | owner | exec FILE | exit N
 //	serve PORT DIR | stubborn PORT DIR (ignores SIGTERM) | tcp PORT | wait
+//
+// and those of odd.go.
 package main
 
 import (
@@ -46,10 +48,13 @@ type exitStatus int
 
 func (e exitStatus) Error() string { return fmt.Sprintf("exit %d", int(e)) }
 
-var progSteps = map[string]struct {
+// step takes args arguments.
+type step struct {
 	args int
 	do   func([]string) error
-}{
+}
+
+var progSteps = map[string]step{
 	"print": {1, func(a []string) error { fmt.Println(a[0]); return nil }},
 	"read": {1, func(a []string) error {
 		data, err := os.ReadFile(a[0])
