@@ -246,21 +246,8 @@ var overlayOptions = []string{
 }
 
 func mountOverlay() error {
-	// The root folder of an overlay has the upper folder's attributes.
-	var st unix.Stat_t
-	if err := unix.Stat("lower", &st); err != nil {
-		return &os.PathError{Op: "stat", Path: "root of the image", Err: err}
-	}
-	if err := os.Chown("upper", int(st.Uid), int(st.Gid)); err != nil {
-		return err
-	}
-	if err := unix.Chmod("upper", st.Mode&0o7777); err != nil {
-		return &os.PathError{Op: "chmod", Path: "upper", Err: err}
-	}
-	times := []unix.Timespec{st.Atim, st.Mtim}
-	if err := unix.UtimesNanoAt(unix.AT_FDCWD, "upper", times, 0); err != nil {
-		return &os.PathError{Op: "utimensat", Path: "upper", Err: err}
-	}
+	// The root folder of an overlay has the upper folder's attributes: 0755 root:root,
+	// as this one was made. Docker gives it that, whatever a layer says of "./".
 	var err error
 	for _, options := range overlayOptions {
 		data := "lowerdir=lower,upperdir=upper,workdir=work" + options

@@ -114,10 +114,12 @@ const (
 	msgFailed  = "failed"  // from the launch
 )
 
-// remoteError carries an error and which of the package's marks it has.
+// remoteError carries an error, which of the package's marks it has, and the system's
+// error number.
 type remoteError struct {
-	Text string
-	Mark string
+	Text  string
+	Mark  string
+	Errno syscall.Errno
 }
 
 var marks = map[string]error{
@@ -132,6 +134,7 @@ func newRemoteError(err error) *remoteError {
 		return nil
 	}
 	r := &remoteError{Text: err.Error()}
+	errors.As(err, &r.Errno)
 	for mark, target := range marks {
 		if errors.Is(err, target) && (r.Mark == "" || mark != "missing") {
 			r.Mark = mark
@@ -141,7 +144,16 @@ func newRemoteError(err error) *remoteError {
 }
 
 func (r *remoteError) Error() string { return r.Text }
-func (r *remoteError) Unwrap() error { return marks[r.Mark] }
+
+func (r *remoteError) Unwrap() (errs []error) {
+	if mark := marks[r.Mark]; mark != nil {
+		errs = append(errs, mark)
+	}
+	if r.Errno != 0 {
+		errs = append(errs, r.Errno)
+	}
+	return errs
+}
 
 // err avoids the trap of a nil *remoteError in an error.
 func (m *message) err() error {

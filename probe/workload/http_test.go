@@ -282,7 +282,7 @@ func TestFirstWord(t *testing.T) {
 			n, _ := conn.Read(b)
 			got = string(b[:n])
 		}()
-		go io.WriteString(server, "220 hi")
+		go io.WriteString(server, "HTTP hi")
 		synctest.Wait()
 		if got != "" {
 			t.Fatalf("heard %q before a word was said", got)
@@ -290,7 +290,7 @@ func TestFirstWord(t *testing.T) {
 		go io.Copy(io.Discard, server)
 		io.WriteString(conn, "GET /")
 		synctest.Wait()
-		if got != "220 hi" {
+		if got != "HTTP hi" {
 			t.Errorf("heard %q", got)
 		}
 	})
