@@ -13,7 +13,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -271,6 +273,9 @@ func (r *run) load(ctx context.Context, img v1.Image) (*rootfs.FS, Size, error) 
 func (r *run) probe(ctx context.Context) (string, error) {
 	var err error
 	r.original, err = probe.Run(ctx, r.fat, r.probeOptions(r.config))
+	if errors.Is(err, syscall.ENOEXEC) && r.foreign() != "" {
+		return "", fmt.Errorf("%w: the image is for %s, this machine is linux/%s: %v", sandbox.ErrUnsupported, r.foreign(), runtime.GOARCH, err)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -279,6 +284,16 @@ func (r *run) probe(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("%w: %s", ErrOriginal, describe(failed))
 	}
 	return fmt.Sprintf("%d paths touched, %s", len(r.original.Trace.Accesses), summary(r.original)), nil
+}
+
+// foreign is the platform of the original if it is not this machine's. That alone is no
+// obstacle: binfmt_misc may know an interpreter for it.
+func (r *run) foreign() string {
+	cfg, err := r.source.Image.ConfigFile()
+	if err != nil || cfg.Architecture == runtime.GOARCH {
+		return ""
+	}
+	return cfg.Platform().String()
 }
 
 func (r *run) probeOptions(cfg v1.Config) probe.Options {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -13,13 +14,16 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/containerd/stargz-snapshotter/estargz"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/opencontainers/go-digest"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"slim/minify/transport"
+	"slim/probe"
 	"slim/probe/rootfs"
 	"slim/probe/rootfs/treetest"
 )
@@ -70,7 +74,8 @@ func withAccount(next http.Handler) http.Handler {
 	})
 }
 
-// remoteDigest prints the digest of what a reference names in a registry.
+// remoteDigest prints the digest of what a reference names in a registry, and sets
+// DIGEST to it.
 func remoteDigest(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: [!] remote REF")
@@ -85,6 +90,7 @@ func remoteDigest(ts *testscript.TestScript, neg bool, args []string) {
 		return
 	}
 	ts.Check(err)
+	ts.Setenv("DIGEST", desc.Digest.String())
 	fmt.Fprintln(ts.Stdout(), desc.Digest)
 }
 
@@ -93,15 +99,78 @@ func dump(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: dump REF")
 	}
-	kind, path, _ := strings.Cut(args[0], ":")
-	ref, err := transport.Parse(kind + ":" + ts.MkAbs(path))
-	ts.Check(err)
-	ctx := context.Background()
-	src, err := transport.Load(ctx, ref, transport.Options{})
-	ts.Check(err)
+	src := loadImage(ts, args[0])
 	defer src.Close()
-	fsys, err := rootfs.Load(ctx, src.Image, rootfs.Options{})
+	fsys, err := rootfs.Load(context.Background(), src.Image, rootfs.Options{})
 	ts.Check(err)
 	defer fsys.Close()
 	fmt.Fprint(ts.Stdout(), treetest.Dump(fsys))
+}
+
+// loadImage opens an image of the script's folder.
+func loadImage(ts *testscript.TestScript, text string) *transport.Source {
+	kind, path, _ := strings.Cut(text, ":")
+	ref, err := transport.Parse(kind + ":" + ts.MkAbs(path))
+	ts.Check(err)
+	src, err := transport.Load(context.Background(), ref, transport.Options{})
+	ts.Check(err)
+	return src
+}
+
+// readEStargz opens an image's one layer with the library's reader: its files lie in
+// the order of a trace's first accesses, then the landmark, then what was not read.
+// estargz REF TRACE.
+func readEStargz(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: estargz REF TRACE")
+	}
+	src := loadImage(ts, args[0])
+	defer src.Close()
+	layers, err := src.Image.Layers()
+	ts.Check(err)
+	blob, err := layers[0].Compressed()
+	ts.Check(err)
+	defer blob.Close()
+	data, err := io.ReadAll(blob)
+	ts.Check(err)
+	r, err := estargz.Open(io.NewSectionReader(bytes.NewReader(data), 0, int64(len(data))))
+	ts.Check(err)
+	manifest, err := src.Image.Manifest()
+	ts.Check(err)
+	toc := digest.Digest(manifest.Layers[0].Annotations[estargz.TOCJSONDigestAnnotation])
+	if _, err := r.VerifyTOC(toc); err != nil {
+		ts.Fatalf("the annotation's digest %q: %v", toc, err)
+	}
+	landmark, ok := r.Lookup(estargz.PrefetchLandmark)
+	if !ok {
+		ts.Fatalf("no landmark")
+	}
+	trace, err := probe.ReadTrace(strings.NewReader(ts.ReadFile(args[1])))
+	ts.Check(err)
+	first := make(map[string]bool)
+	last, lastOffset := "", int64(-1)
+	for _, path := range trace.Order() {
+		e, ok := r.Lookup(path[1:])
+		if !ok || e.Type != "reg" {
+			continue
+		}
+		first[e.Name] = true
+		if e.Offset <= lastOffset || e.Offset >= landmark.Offset {
+			ts.Fatalf("%s at %d, not between %s at %d and the landmark at %d", path, e.Offset, last, lastOffset, landmark.Offset)
+		}
+		last, lastOffset = path, e.Offset
+	}
+	root, _ := r.Lookup("")
+	var rest func(string, *estargz.TOCEntry) bool
+	rest = func(name string, e *estargz.TOCEntry) bool {
+		if e.Type == "reg" && e.Size > 0 && !first[e.Name] && e != landmark && e.Offset < landmark.Offset {
+			ts.Fatalf("%s, which was not read, lies before the landmark", e.Name)
+		}
+		e.ForeachChild(rest)
+		return true
+	}
+	rest("", root)
+	if len(first) < 2 {
+		ts.Fatalf("only %d files of the trace are in the layer", len(first))
+	}
 }
