@@ -227,8 +227,9 @@ func (c *client) do(ctx context.Context, e *endpoint, check HTTPCheck, timeout t
 	return a, err
 }
 
-// speaksTLS makes a TLS handshake with the port. A server that refuses it by an
-// alert, for want of a client certificate or of a name, speaks TLS too.
+// speaksTLS sends a TLS greeting and nothing after it: a server that speaks TLS
+// answers with a record of it, if only an alert. One that does not sees the end of
+// what it could not read, and need not be waited for.
 func (c *client) speaksTLS(ctx context.Context, e *endpoint) bool {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -240,9 +241,32 @@ func (c *client) speaksTLS(ctx context.Context, e *endpoint) bool {
 		return false
 	}
 	defer conn.Close()
-	err = tls.Client(conn, lax.Clone()).HandshakeContext(ctx)
-	var op *net.OpError
-	return err == nil || errors.As(err, &op) && op.Op == "remote error"
+	greeting := &greeting{Conn: conn}
+	tls.Client(greeting, lax.Clone()).HandshakeContext(ctx) // fails for want of a second word
+	return greeting.answer == recordAlert || greeting.answer == recordHandshake
+}
+
+// greeting is a connection that ends after the first thing said on it, and keeps the
+// first byte of what is answered.
+type greeting struct {
+	net.Conn
+	answer byte
+}
+
+func (g *greeting) Write(p []byte) (int, error) {
+	n, err := g.Conn.Write(p)
+	if half, ok := g.Conn.(interface{ CloseWrite() error }); ok && err == nil {
+		half.CloseWrite() // a second one fails, as does a second Write
+	}
+	return n, err
+}
+
+func (g *greeting) Read(p []byte) (int, error) {
+	n, err := g.Conn.Read(p)
+	if n > 0 && g.answer == 0 {
+		g.answer = p[0]
+	}
+	return n, err
 }
 
 // try puts a request by one scheme, to the first address that does not refuse it.

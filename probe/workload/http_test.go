@@ -253,19 +253,30 @@ func TestNotHTTP(t *testing.T) {
 	}
 }
 
-// A server that answered in its own words is not asked for TLS: one that waits for the
-// end of a line would let the handshake hang.
-func TestOwnWords(t *testing.T) {
-	var connections atomic.Int32
-	l, port := listen(t, "127.0.0.1")
-	outcome(t, newFake(serveTCP(l, func(c net.Conn) {
-		connections.Add(1)
-		io.ReadFull(c, make([]byte, 8))
-		io.WriteString(c, "-ERR wrong number of arguments\r\n")
-		io.Copy(io.Discard, c)
-	})), Options{Exposed: []uint16{port}, RequestTimeout: 300 * time.Millisecond})
-	if n := connections.Load(); n != 1 {
-		t.Errorf("%d connections, want only the request's", n)
+// A server that is not waited for: one that answered in its own words is not asked
+// for TLS at all, one that hung up reads a TLS greeting to its end.
+func TestNoTLS(t *testing.T) {
+	for name, word := range map[string]string{"own words": "-ERR wrong number of arguments\r\n", "hangs up": ""} {
+		t.Run(name, func(t *testing.T) {
+			l, port := listen(t, "127.0.0.1")
+			begin := time.Now()
+			var connections atomic.Int32
+			outcome(t, newFake(serveTCP(l, func(c net.Conn) {
+				if connections.Add(1) == 1 && word == "" {
+					io.ReadFull(c, make([]byte, 8))
+					return
+				}
+				io.ReadFull(c, make([]byte, 8))
+				io.WriteString(c, word)
+				io.Copy(io.Discard, c) // waits for the end of a line
+			})), Options{Exposed: []uint16{port}, RequestTimeout: 20 * time.Second})
+			if time.Since(begin) > 10*time.Second {
+				t.Error("waited for the request's timeout")
+			}
+			if n := connections.Load(); word != "" && n != 1 {
+				t.Errorf("%d connections, want only the request's", n)
+			}
+		})
 	}
 }
 
