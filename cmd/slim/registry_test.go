@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/containerd/stargz-snapshotter/estargz"
@@ -105,6 +106,28 @@ func dump(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	defer fsys.Close()
 	fmt.Fprint(ts.Stdout(), treetest.Dump(fsys))
+}
+
+// dumpLayer prints the entries of one layer, in the order of its archive.
+func dumpLayer(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: layers REF N")
+	}
+	src := loadImage(ts, args[0])
+	defer src.Close()
+	all, err := src.Image.Layers()
+	ts.Check(err)
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	if n >= len(all) {
+		ts.Fatalf("%d layers", len(all))
+	}
+	plain, err := all[n].Uncompressed()
+	ts.Check(err)
+	defer plain.Close()
+	text, err := treetest.DumpTar(plain)
+	ts.Check(err)
+	fmt.Fprint(ts.Stdout(), text)
 }
 
 // loadImage opens an image of the script's folder.

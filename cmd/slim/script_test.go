@@ -46,7 +46,12 @@ func TestMain(m *testing.M) {
 //	                    docker/config.json, which knows the account of a private one
 //	[!] remote REF      prints the digest of an image in a registry, and sets DIGEST
 //	estargz REF TRACE   an eStargz image's files lie in the order of the trace
+//	layers REF N        prints the entries of the N-th layer, from 0, in that notation
 //	dump REF            prints the tree of an image in the notation of treetest
+//	engine              sets NAME to a name for images in the Docker Engine, all of whose
+//	                    tags are removed in the end
+//	takes REF           skopeo copies the image to the Engine, where it runs and writes
+//	                    what the file want has
 //	status N CMD ARG…   runs a command that must exit with N
 //	[!] digests A B     two --format json results name the same digest
 //	clean               nothing of slim is left: no mount, process or temporary file
@@ -63,6 +68,12 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			return os.MkdirAll(temp, 0o755)
 		},
+		Condition: func(cond string) (bool, error) {
+			if cond == "engine" {
+				return haveEngine()
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"image": func(ts *testscript.TestScript, neg bool, args []string) {
 				if neg || len(args) < 2 {
@@ -76,6 +87,9 @@ func TestScripts(t *testing.T) {
 			"registry": serveRegistry,
 			"remote":   remoteDigest,
 			"dump":     dump,
+			"engine":   useEngine,
+			"takes":    takes,
+			"layers":   dumpLayer,
 			"estargz":  readEStargz,
 			"status":   status,
 			"digests":  digests,
