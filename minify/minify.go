@@ -215,15 +215,25 @@ func (r *run) fetch(ctx context.Context) (string, error) {
 
 // outputRef says where the result goes.
 func (r *run) outputRef() (transport.Reference, error) {
-	if r.opts.Output == "" {
-		return r.source.Ref.Slim(), nil
-	}
 	name := r.opts.Output
+	if name == "" {
+		out := r.source.Ref.Slim()
+		if !r.opts.Push || out.Transport() == transport.Registry {
+			return out, nil
+		}
+		if out.Transport() != transport.Daemon {
+			return out, fmt.Errorf("%w: --push needs --tag: %s is in no registry", transport.ErrUsage, r.source.Ref)
+		}
+		name = out.Name()
+	}
 	ref, err := transport.Parse(name)
 	if err != nil {
 		return ref, fmt.Errorf("--tag: %w", err)
 	}
 	if ref.Transport() != "" {
+		if r.opts.Push && ref.Transport() != transport.Registry {
+			return ref, fmt.Errorf("%w: --push stores in a registry, and --tag %s is none", transport.ErrUsage, name)
+		}
 		return ref, nil
 	}
 	if r.opts.Push || r.source.Ref.Transport() == transport.Registry {
