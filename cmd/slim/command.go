@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"slim/minify"
+	"slim/minify/keep"
 	"slim/minify/layer"
 	"slim/probe"
 	"slim/probe/workload"
@@ -125,7 +127,7 @@ func (f *flags) groups() []group {
 	run.StringVarP(&f.Sandbox.User, "user", "u", "", "run as `user` NAME|UID[:GROUP|GID]")
 	run.StringVarP(&f.Sandbox.Workdir, "workdir", "w", "", "start in `folder`")
 	run.StringVar(&f.Sandbox.Hostname, "hostname", "", "set the host `name`")
-	run.StringVar(&f.Sandbox.Network, "network", "none", "give it a network of `kind` none (its own loopback) or host")
+	run.StringVar(&f.Sandbox.Network, "network", "none", "give it a network of `kind` none (a loopback) or host")
 	run.StringVar(&f.Platform, "platform", "", "take `os/arch` of a multi-platform image (default: this machine's)")
 
 	files, g4 := newSet("Files:")
@@ -174,6 +176,10 @@ func (f *flags) complete(cmd *cobra.Command, args []string) (image string, err e
 		return "", usage("one IMAGE, not %d: %s (a command goes after --)", len(args), strings.Join(args, " "))
 	case f.format != "text" && f.format != "json":
 		return "", usage("--format is text or json, not %q", f.format)
+	case f.Timeout < 0:
+		return "", usage("--timeout %v is less than nothing", f.Timeout)
+	case slices.ContainsFunc(f.exec, func(s string) bool { return strings.TrimSpace(s) == "" }):
+		return "", usage("--exec wants a command")
 	case len(f.Sandbox.Command) > 0 && len(f.runs) > 0:
 		return "", usage("a command after -- and --run exclude each other")
 	}
@@ -202,6 +208,16 @@ func (f *flags) complete(cmd *cobra.Command, args []string) (image string, err e
 			return "", usage("--http: %w", err)
 		}
 		f.Workload.Checks = append(f.Workload.Checks, checks...)
+	}
+	for _, pattern := range slices.Concat(f.Include, f.Exclude) {
+		if err := keep.CheckGlob(pattern); err != nil {
+			return "", usage("--include or --exclude %w", err)
+		}
+	}
+	for _, path := range []string{f.trace, f.report} {
+		if err := checkWritable(path); err != nil {
+			return "", usage("%w", err)
+		}
 	}
 	if f.fromTrace != "" {
 		if f.Trace, err = readTrace(f.fromTrace); err != nil {

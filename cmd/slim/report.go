@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -107,6 +108,23 @@ func report(r *minify.Result) reportView {
 		v.Paths = append(v.Paths, p)
 	}
 	return v
+}
+
+// checkWritable tells before anything is run whether writeFile could make the file;
+// "" is none.
+func checkWritable(path string) error {
+	if path == "" {
+		return nil
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("write %s: is a directory", path)
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), ".slim-")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, errors.Unwrap(err))
+	}
+	file.Close()
+	return os.Remove(file.Name())
 }
 
 // writeFile writes through a temporary file beside path, so that path is whole

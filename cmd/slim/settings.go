@@ -25,6 +25,9 @@ func fromEnvironment(set *pflag.FlagSet) error {
 	}
 	var errs []error
 	set.VisitAll(func(flag *pflag.Flag) {
+		if flag.Name == "help" || flag.Name == "version" {
+			return // SLIM_VERSION is more likely the name of a release
+		}
 		values, inFile := settings[flag.Name]
 		delete(settings, flag.Name)
 		if flag.Changed {

@@ -42,18 +42,27 @@ func (s *selector) readGlobs() error {
 	return nil
 }
 
+// CheckGlob says what is wrong with a pattern for Options.Include or Exclude, before
+// there is a tree to match it with: the syntax, or that it is not absolute.
+func CheckGlob(pattern string) error {
+	switch {
+	case !doublestar.ValidatePattern(pattern):
+		return fmt.Errorf("%q: %w", pattern, doublestar.ErrBadPattern)
+	case !strings.HasPrefix(pattern, "/") && !strings.HasPrefix(pattern, "**"):
+		return fmt.Errorf("%q: not an absolute path", pattern)
+	}
+	return nil
+}
+
 func (s *selector) parseGlobs(what string, texts []string) ([]*glob, error) {
 	var globs []*glob
 	for _, text := range texts {
-		if !doublestar.ValidatePattern(text) {
-			return nil, fmt.Errorf("%s %q: %w", what, text, doublestar.ErrBadPattern)
+		if err := CheckGlob(text); err != nil {
+			return nil, fmt.Errorf("%s %w", what, err)
 		}
 		pattern := text
 		if strings.HasPrefix(pattern, "**") {
 			pattern = "/" + pattern
-		}
-		if !strings.HasPrefix(pattern, "/") {
-			return nil, fmt.Errorf("%s %q: not an absolute path", what, text)
 		}
 		if pattern = strings.TrimRight(pattern, "/"); pattern == "" {
 			pattern = "/"
