@@ -9,6 +9,7 @@ package main
 //   - colour only on a terminal, and never with NO_COLOR; no prompts.
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -83,7 +84,7 @@ func (t *terminal) fail(err error) {
 // summary prints what a user wants to know of a result.
 func (t *terminal) summary(r *minify.Result) {
 	w := t.err
-	fmt.Fprintf(w, "\n%-10s %9s  %7s  %s\n", "", "files", "names", "layers")
+	fmt.Fprintf(w, "\n%-10s %9s  %7s  %s\n", "", "size", "paths", "layers")
 	for _, row := range []struct {
 		name string
 		s    minify.Size
@@ -117,7 +118,7 @@ func (t *terminal) summary(r *minify.Result) {
 	}
 	fmt.Fprintf(w, "\nverified   %s\n", t.paint("32", text))
 	for _, m := range v.Missed {
-		fmt.Fprintf(w, "%s %s looked for %s, which was dropped\n", t.paint("33", "note:"), printable(m.Process), printable(m.Path))
+		fmt.Fprintf(w, "%s %s looked for %s, which was dropped\n", t.paint("33", "note:"), printable(cmp.Or(m.Process, "a process")), printable(m.Path))
 	}
 }
 

@@ -38,7 +38,7 @@ func TestTerminal(t *testing.T) {
 	}{
 		{"good", "", []string{"--test", "sleep 0.5"}, 0, true, true, []string{
 			`^fetch +\d+\.\d\ds  oci:fat:latest$`, `^index +\d.*files in 2 layers`, `^probe +\d`, `^select +\d`, `^write +\d`,
-			`^verify +\d`, `^store +\d.*oci:out:latest$`, `^$`, `files`, `^before`, `^after`, `^$`, `^dropped$`, `other$`,
+			`^verify +\d`, `^store +\d.*oci:out:latest$`, `^$`, `size`, `^before`, `^after`, `^$`, `^dropped$`, `other$`,
 			`^$`, `^verified`, `^oci:out:latest$`}},
 		{"bad", "", []string{"--test", "sleep 0.5; exit 7"}, 3, true, true, []string{
 			`^fetch`, `^index`, `^slim: the original image fails its own test: test exit status: 7$`}},
