@@ -33,6 +33,8 @@ func TestCategories(t *testing.T) {
 		file /usr/local/lib/node_modules/npm/docs/x.html      = package manager
 		link /usr/bin/npm -> ../local/lib/node_modules/npm/bin/npm-cli.js = package manager
 		file /usr/local/lib/node_modules/npm/bin/npm-cli.js   = package manager
+		file /usr/share/nodejs/npm/lib/cli.js                 = package manager
+		file /usr/share/perl/5.36.0/CPAN/Distribution.pm      = package manager
 		file /var/cache/apt/x                                 = cache
 		file /var/lib/apt/lists/x                             = cache
 		file /root/.cache/go-build/00/x                       = cache
@@ -50,6 +52,9 @@ func TestCategories(t *testing.T) {
 		file /app/readmes                                     = other
 		file /usr/share/locale/de/LC_MESSAGES/x.mo            = locale
 		file /usr/lib/locale/C.utf8/LC_CTYPE                  = locale
+		file /usr/lib/x86_64-linux-gnu/gconv/BIG5.so          = locale
+		file /usr/share/i18n/charmaps/BIG5.gz                 = locale
+		file /v/lib/site-packages/babel/locale-data/de.dat    = locale
 		file /usr/include/stdio.h                             = headers
 		file /opt/x/include/y.hpp                             = headers
 		file /app/include/page.php                            = other
@@ -59,6 +64,12 @@ func TestCategories(t *testing.T) {
 		link /usr/bin/cc -> x86_64-linux-gnu-gcc-12           = toolchain
 		file /usr/lib/gcc/x86_64-linux-gnu/12/cc1             = toolchain
 		file /usr/bin/make                                    = toolchain
+		file /usr/bin/ld.gold                                 = toolchain
+		file /usr/lib/ld-2.so                                 = other
+		link /usr/bin/ld.so -> ../lib/ld-2.so                 = other
+		file /usr/lib/x86_64-linux-gnu/libasan.so.8.0.0       = toolchain
+		file /usr/lib/x86_64-linux-gnu/libbfd-2.40-system.so  = toolchain
+		file /usr/lib/x86_64-linux-gnu/libmpfr.so.6           = other
 		file /opt/jdk/bin/javac                               = toolchain
 		file /opt/jdk/jmods/java.base.jmod                    = toolchain
 		file /opt/jdk/lib/src.zip                             = toolchain
@@ -80,6 +91,11 @@ func TestCategories(t *testing.T) {
 		file /usr/local/bin/mine                              = other
 		file /app/node_modules/typescript/lib/tsc.js          = dev dependency
 		file /app/node_modules/x/index.d.ts                   = dev dependency
+		file /app/node_modules/@babel/core/lib/index.js       = dev dependency
+		file /app/node_modules/@babel/runtime/helpers/x.js    = other
+		file /usr/share/nodejs/webpack/lib/webpack.js         = dev dependency
+		file /usr/share/nodejs/lodash/lodash.js               = other
+		file /usr/lib/python3/dist-packages/pkg_resources/x   = dev dependency
 		file /usr/lib/pkgconfig/x.pc                          = dev dependency
 		file /app/node_modules/x/test/a.js                    = tests
 		file /app/a_test.go                                   = tests
@@ -135,6 +151,9 @@ func TestTotals(t *testing.T) {
 
 func TestLookup(t *testing.T) {
 	s := mustSelect(t, treetest.FS(t, "link /bin -> usr/bin\n file /usr/bin/a\n link /usr/bin/b -> a"), "/usr/bin/a r", v1.Config{}, keep.Options{})
+	if e, _ := s.Lookup("/"); e.Reason.Text != "the root of the tree" {
+		t.Errorf("/ is kept as %+v", e.Reason)
+	}
 	byHand := &keep.Selection{FS: s.FS, Entries: s.Entries}
 	for _, s := range []*keep.Selection{s, byHand} {
 		for p, want := range map[string]string{"/bin/a": "/usr/bin/a", "/bin/b": "/usr/bin/b", "/bin": "/bin", "/": "/"} {

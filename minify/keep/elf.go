@@ -113,7 +113,6 @@ func (l *linker) run(main *object, trusted bool) {
 		}
 	}
 	p.musl = l.muslLoader(main.file)
-	needed := main.file.needed
 	if trusted {
 		p.env = p.expandList(main, l.s.env("LD_LIBRARY_PATH", ""), ":;")
 		for name := range strings.FieldsFuncSeq(l.s.env("LD_PRELOAD", ""), func(r rune) bool { return r == ' ' || r == ':' }) {
@@ -121,16 +120,16 @@ func (l *linker) run(main *object, trusted bool) {
 		}
 	}
 	p.seen[main.node] = true
-	p.needAll(main, needed)
+	p.needAll(main)
 	for len(p.queue) > 0 {
 		o := p.queue[0]
 		p.queue = p.queue[1:]
-		p.needAll(o, o.file.needed)
+		p.needAll(o)
 	}
 }
 
-func (p *process) needAll(o *object, needed []elfNeed) {
-	for _, n := range needed {
+func (p *process) needAll(o *object) {
+	for _, n := range o.file.needed {
 		p.need(o, n.tag.String(), n.name)
 	}
 }

@@ -88,9 +88,7 @@ func (s *selector) run(ctx context.Context) error {
 	for _, seed := range seeds {
 		seed(s)
 	}
-	if len(s.kept) == 0 {
-		s.keep(s.fs.Root(), Reason{Rule: "parent", Text: "the root of the tree"})
-	}
+	s.keep(s.fs.Root(), Reason{Rule: "parent", Text: "the root of the tree"})
 	// Reasons must not depend on the order in which the seeds came.
 	slices.Sort(s.kept)
 	slices.Sort(s.programs)
