@@ -313,6 +313,11 @@ func (c *Container) read() {
 			}
 			c.mu.Unlock()
 		case msgReply:
+			select {
+			case old := <-c.replies: // nobody waits for it any more
+				closeAll(old.fds)
+			default:
+			}
 			c.replies <- reply{m, fds}
 		}
 	}

@@ -110,6 +110,28 @@ hostname box
 	})
 }
 
+// TestUnheardReplies gives up many requests before their replies come.
+func TestUnheardReplies(t *testing.T) {
+	s := boot(t, newTree(t), newSpec("prog", "wait"))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 10 {
+		if _, err := s.Exec(ctx, ExecOptions{Args: []string{"prog"}}); !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v", err)
+		}
+	}
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		s.Close()
+	}()
+	select {
+	case <-closed:
+	case <-time.After(20 * time.Second):
+		t.Fatal("Close hangs")
+	}
+}
+
 func TestStop(t *testing.T) {
 	tree := newTree(t)
 	tests := []struct {

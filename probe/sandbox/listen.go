@@ -84,6 +84,15 @@ type (
 // anybody hears of it, and the process goes on after that.
 func (c *Container) supervise(listener *os.File) {
 	defer listener.Close()
+	over := make(chan struct{})
+	defer close(over)
+	go func() {
+		select {
+		case <-c.lost: // before Linux 5.9 the listener does not tell that nobody is left
+			listener.Close()
+		case <-over:
+		}
+	}()
 	raw, err := listener.SyscallConn()
 	if err != nil {
 		return
@@ -114,8 +123,8 @@ func newListener(fd int) *os.File {
 	return os.NewFile(uintptr(fd), "seccomp listener")
 }
 
-// answer deals with one call. It is false if the kernel had to be told to go on with the
-// call by itself, and nobody knows when it is through.
+// answer deals with one call. It is false if the kernel had to be told to go on with a
+// call that may be for TCP, and nobody knows when it is through.
 func (c *Container) answer(listener int) bool {
 	var req seccompNotif
 	if notifIoctl(listener, unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(&req)) != 0 {
@@ -128,20 +137,30 @@ func (c *Container) answer(listener int) bool {
 		// Only now is it certain that req.pid was the asking process.
 		err = errnoError(notifIoctl(listener, unix.SECCOMP_IOCTL_NOTIF_ID_VALID, unsafe.Pointer(&req.id)))
 	}
+	told := true
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		return true // it is gone
-	case err != nil:
-		resp.flags = unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE
-	default:
+	case err == nil && isTCP(sock):
 		var errno unix.Errno
 		if errors.As(unix.Listen(sock, int(int32(req.args[1]))), &errno) {
 			resp.errno = -int32(errno)
 		}
+	default:
+		resp.flags = unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE
+		told = err == nil || errors.Is(err, unix.EBADF) // it will not listen on TCP
 	}
 	notifIoctl(listener, unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&resp))
 	c.notifyListen()
-	return err == nil
+	return told
+}
+
+// isTCP reports whether a descriptor is a socket of the kind that Listening lists. For
+// others the call cannot be made here: a unix socket keeps who called listen(2), for its
+// clients to ask (SO_PEERCRED in unix(7)).
+func isTCP(fd int) bool {
+	domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	return err == nil && (domain == unix.AF_INET || domain == unix.AF_INET6)
 }
 
 // takeSocket duplicates a descriptor of a thread, of which only its process has a pidfd

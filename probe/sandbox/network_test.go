@@ -112,6 +112,15 @@ func TestListenAnswers(t *testing.T) {
 	}
 }
 
+// TestListenUnix: a unix socket's clients see the program behind it, not who supervises.
+func TestListenUnix(t *testing.T) {
+	spec := newSpec("prog", "peer")
+	spec.Process.User = specs.User{UID: 1000, GID: 1001}
+	if status, out := run(t, newTree(t), spec); status.Code != 0 || out != "&{1 1000 1001} <nil>\n" {
+		t.Errorf("status %+v, output %q", status, out)
+	}
+}
+
 func TestDial(t *testing.T) {
 	s := boot(t, newTree(t), newSpec(strings.Fields("prog listen 127.0.0.1:80 [::1]:81")...))
 	s.waitListening(2)

@@ -44,6 +44,7 @@ var commands = map[string]func(args []string) error{
 	"fds":       fds,
 	"limits":    limits,
 	"badlisten": badListen,
+	"peer":      peer,
 	"killself":  func([]string) error { return syscall.Kill(os.Getpid(), syscall.SIGKILL) },
 	"stay":      stay,
 }
@@ -356,6 +357,28 @@ func badListen([]string) error {
 	}
 	fmt.Println(say(syscall.Listen(udp, 1)), say(syscall.Listen(-1, 1)), say(syscall.Listen(0, 1)), say(syscall.Listen(tcp, 1)))
 	return nil
+}
+
+// peer prints whom a client of its own unix socket takes for the server.
+func peer([]string) error {
+	l, err := net.Listen("unix", "@peer")
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	c, err := net.Dial("unix", "@peer")
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	raw, err := c.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	return raw.Control(func(fd uintptr) {
+		cred, err := syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+		fmt.Println(cred, err)
+	})
 }
 
 // stay leaves a child behind that keeps stdout and stderr open.
