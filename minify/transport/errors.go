@@ -71,6 +71,17 @@ func inputErr(verb string, err error) error {
 	return mark(ErrInput, err)
 }
 
+// openErr is a failure to open what the user named: the input's, unless the
+// machine is at its end.
+func openErr(err error) error {
+	for _, of := range []error{fs.ErrNotExist, fs.ErrPermission, syscall.ENOTDIR, syscall.ELOOP, syscall.ENAMETOOLONG} {
+		if errors.Is(err, of) {
+			return mark(ErrInput, err)
+		}
+	}
+	return err
+}
+
 func isContext(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

@@ -28,10 +28,7 @@ const containerdName = "io.containerd.image.name"
 
 func loadLayout(ref Reference, want platform) (*Source, error) {
 	if fi, err := os.Stat(ref.path); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			err = mark(ErrInput, err)
-		}
-		return nil, err
+		return nil, openErr(err)
 	} else if !fi.IsDir() {
 		return nil, mark(ErrInput, fmt.Errorf("%s is a file; for a layout in an archive say %s:%s", ref.path, OCIArchive, ref.path))
 	}

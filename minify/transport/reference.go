@@ -3,6 +3,7 @@ package transport
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -257,8 +258,9 @@ func slimFile(path string) string {
 }
 
 // Same reports whether storing to b would overwrite what a names. In doubt it
-// does: an archive file is replaced as a whole, a bare name may be the Engine's or
-// the registry's, a tag is taken to be the same in its short and its full form.
+// does: an archive file is replaced as a whole and may be a file of a layout, a
+// bare name may be the Engine's or the registry's, a tag is taken to be the same in
+// its short and its full form, and this machine is one host by all of its names.
 func Same(a, b Reference) bool {
 	if a.isArchive() && b.isArchive() {
 		return samePath(a.path, b.path)
@@ -266,13 +268,35 @@ func Same(a, b Reference) bool {
 	if a.transport == OCI && b.transport == OCI {
 		return samePath(a.path, b.path) && sameRefName(a.target().image, b.target().image)
 	}
+	if a.transport == OCI && b.isArchive() {
+		_, err := os.Stat(b.path)
+		return err == nil && strings.HasPrefix(realPath(b.path), realPath(a.path)+"/")
+	}
 	if a.path != "" || b.path != "" || a.image == "" || b.image == "" {
 		return false
 	}
 	if a.transport != b.transport && a.transport != "" && b.transport != "" {
 		return false
 	}
-	return tagged(a.image) == tagged(b.image)
+	return sameHost(tagged(a.image)) == sameHost(tagged(b.image))
+}
+
+// sameHost spells the host of a full name in one way: without case, the port of
+// HTTPS, and the difference between the names and addresses of this machine.
+func sameHost(image string) string {
+	host, rest, ok := strings.Cut(image, "/")
+	if !ok { // an image ID
+		return image
+	}
+	host = strings.TrimSuffix(strings.ToLower(host), ":443")
+	name, port, err := net.SplitHostPort(host)
+	if err != nil {
+		name = strings.Trim(host, "[]")
+	}
+	if ip := net.ParseIP(name); name == "localhost" || ip != nil && ip.IsLoopback() {
+		host = "localhost:" + port
+	}
+	return host + "/" + rest
 }
 
 // tagged is a full name without its digest, if it has a tag besides.

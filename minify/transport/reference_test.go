@@ -100,6 +100,9 @@ func TestSame(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "f.tar"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(filepath.Join(dir, "out", "index.json"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for link, to := range map[string]string{"link": "out", "l.tar": "f.tar", "here": "."} {
 		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
 			t.Fatal(err)
@@ -119,6 +122,12 @@ func TestSame(t *testing.T) {
 		{"docker-daemon:app", "docker-daemon:app:slim", false},
 		{"docker-daemon:" + digest, "docker-daemon:app", false},
 		{"docker://a.example/app", "docker://b.example/app", false},
+		{"docker://a.example/app", "docker://A.example:443/app:latest", true},
+		{"docker://a.example/app", "docker://a.example:444/app", false},
+		{"docker://localhost:5000/app", "docker://127.0.0.1:5000/app", true},
+		{"docker://127.0.0.1/app", "docker://[::1]/app", true},
+		{"docker://localhost:5000/app", "docker://127.0.0.1:5001/app", false},
+		{"localhost:5000/app", "docker://[::1]:5000/app", true},
 		{"oci:out:v1", "oci:link:v1", true},
 		{"oci:out:v1", "oci:" + dir + "/out:v1", true},
 		{"oci:out:v1", "oci:out:v1-slim", false},
@@ -127,7 +136,11 @@ func TestSame(t *testing.T) {
 		{"oci:out:example.org/app:v1", "oci:out:v1", true}, // would be found first as out:v1
 		{"oci:out:example.org/app:v1", "oci:out:example.org/b:v1", false},
 		{"oci:new:v1", "oci:here/new:v1", true},
+		{"oci:out:v1", "oci-archive:out/index.json:v1", true},
+		{"oci:out:v1", "docker-archive:link/index.json", true},
+		{"oci:out:v1", "oci-archive:out/new.tar", false},
 		{"oci:out:v1", "oci-archive:out:v1", false},
+		{"oci:out:v1", "oci-archive:g.tar:v1", false},
 		{"docker-archive:f.tar:app:1", "docker-archive:f.tar:app:1-slim", true},
 		{"docker-archive:f.tar", "oci-archive:l.tar", true},
 		{"docker-archive:f.tar", "docker-archive:g.tar", false},

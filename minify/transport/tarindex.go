@@ -58,10 +58,7 @@ type tarEntry struct {
 func openArchive(ctx context.Context, path, tempDir string) (*tarIndex, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, mark(ErrInput, err)
-		}
-		return nil, err
+		return nil, openErr(err)
 	}
 	defer func() { f.Close() }()
 	fi, err := f.Stat()

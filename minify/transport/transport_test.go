@@ -232,6 +232,9 @@ func TestMissing(t *testing.T) {
 	if err := os.Mkdir(dir+"/empty", 0o755); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Symlink("loop", dir+"/loop"); err != nil {
+		t.Fatal(err)
+	}
 	for name, text := range map[string]string{"junk": "not a tar archive, though long enough\n", "void": ""} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(strings.Repeat(text, 100)), 0o644); err != nil {
 			t.Fatal(err)
@@ -245,10 +248,13 @@ func TestMissing(t *testing.T) {
 		{"oci:" + dir + "/layout:v2", ErrInput, "no image tagged v2; it has latest, v1"},
 		{"oci:" + dir + "/layout", ErrInput, "name one of latest, v1"},
 		{"oci:" + dir + "/nowhere:v1", ErrInput, "no such file or directory"},
+		{"oci:" + dir + "/junk/layout:v1", ErrInput, "not a directory"},
 		{"oci:" + dir + "/empty:v1", ErrInput, "no OCI layout there"},
 		{"oci:" + dir + "/o.tar", ErrInput, "say oci-archive:"},
 		{"oci-archive:" + dir + "/o.tar:v2", ErrInput, "no image tagged v2; it has v1"},
 		{"oci-archive:" + dir + "/nowhere.tar", ErrInput, "nowhere.tar: no such file or directory"},
+		{"docker-archive:" + dir + "/junk/d.tar", ErrInput, "not a directory"},
+		{"docker-archive:" + dir + "/loop", ErrInput, "too many levels of symbolic links"},
 		{"oci-archive:" + dir + "/layout", ErrInput, "is a folder"},
 		{"oci-archive:" + dir + "/d.tar", ErrInput, "no OCI layout there"},
 		{"oci-archive:" + dir + "/junk", ErrInput, "no tar archive"},
