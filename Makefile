@@ -4,7 +4,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 FUZZTIME ?= 30s
 TESTFLAGS ?=
 # ./... passes by what lies in testdata.
-PROGRAMS = $(patsubst %/,./%,$(sort $(dir $(wildcard testdata/*/*.go))))
+PROGRAMS = $(patsubst %/,./%,$(sort $(dir $(wildcard testdata/*/*.go testdata/*/*/*.go */*/testdata/*/*.go))))
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := build

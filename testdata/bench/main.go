@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -116,14 +115,12 @@ func measure(ctx context.Context, dir string, img engine.Image, phases []string)
 	}
 	row := fmt.Sprintf("%s\t%d\t%.0f\t%.1f\t%.1f\t%d\t%d\t", img.Name, r.Before.Layers, r.Before.Bytes/1e6,
 		r.After.Bytes/1e6, r.After.Compressed/1e6, r.Before.Files, r.After.Files)
-	for _, name := range phases {
-		i := slices.IndexFunc(r.Phases, func(p struct {
-			Phase   string
-			Seconds float64
-		}) bool {
-			return p.Phase == name
-		})
-		row += fmt.Sprintf("%.2f\t", r.Phases[i].Seconds)
+	seconds := make(map[string]float64)
+	for _, p := range r.Phases {
+		seconds[p.Phase] = p.Seconds
+	}
+	for _, p := range phases {
+		row += fmt.Sprintf("%.2f\t", seconds[p])
 	}
 	return row + fmt.Sprintf("%.1f\t%d/%d\t%d/%d\t", whole, equal, len(r.Verdict.Rows), same, len(want)), nil
 }

@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 )
@@ -61,6 +62,10 @@ func makeImage(path string) error {
 	if err != nil {
 		return err
 	}
+	// Where it is a link, WalkDir would see the link alone.
+	if goroot, err = filepath.EvalSymlinks(strings.TrimSpace(goroot)); err != nil {
+		return err
+	}
 	binary := filepath.Join(folder, "server")
 	if _, err := goOutput("build", "-trimpath", "-o", binary, "./testdata/demo/server"); err != nil {
 		return err
@@ -88,7 +93,7 @@ func makeImage(path string) error {
 		l.text("etc/nsswitch.conf", "hosts: files dns\n")
 		l.file("etc/ssl/certs/ca-certificates.crt", bundle)
 	})
-	img.layer("toolchain", func(l *layer) { l.tree("usr/local/go", strings.TrimSpace(goroot)) })
+	img.layer("toolchain", func(l *layer) { l.tree("usr/local/go", goroot) })
 	img.layer("build", func(l *layer) {
 		l.tree("src/server", "testdata/demo/server")
 		for _, name := range strings.Fields(cached) {
@@ -160,7 +165,7 @@ func (i *image) close() error {
 		value any
 	}{
 		{"config.json", map[string]any{
-			"architecture": goarch(), "os": "linux", "created": epoch,
+			"architecture": runtime.GOARCH, "os": "linux", "created": epoch,
 			"config": map[string]any{
 				"Env":          []string{"PATH=/usr/local/go/bin:/usr/local/bin", "ZONEINFO=/usr/local/go/lib/time/zoneinfo.zip"},
 				"Cmd":          []string{"server"},
@@ -277,14 +282,6 @@ func goOutput(args ...string) (string, error) {
 		return "", fmt.Errorf("go %s: %w: %s", args[0], err, bytes.TrimSpace(stderr.Bytes()))
 	}
 	return string(out), nil
-}
-
-func goarch() string {
-	arch, err := goOutput("env", "GOARCH")
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(arch)
 }
 
 func firstFile(paths ...string) (string, error) {
