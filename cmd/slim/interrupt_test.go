@@ -37,25 +37,32 @@ func TestInterrupt(t *testing.T) {
 	}
 	source := treeSum(t, filepath.Join(base, "fat"))
 
-	// One run that nobody ends tells how long the phases are.
-	whole := newVictim(t, base)
-	if sig, code := whole.run(t, "", 0, 0); sig != 0 || code != 0 {
-		t.Fatalf("signal %v, exit status %d\n%s", sig, code, &whole.stderr)
+	// A run that nobody ends tells how long the phases are, and the result.
+	whole, want := map[string]*victim{}, map[string]string{}
+	for _, compression := range []string{"gzip", "estargz"} {
+		x := newVictim(t, base, compression)
+		if sig, code := x.run(t, "", 0, 0); sig != 0 || code != 0 {
+			t.Fatalf("signal %v, exit status %d\n%s", sig, code, &x.stderr)
+		}
+		x.check(t, 0)
+		whole[compression], want[compression] = x, treeSum(t, x.out())
 	}
-	whole.check(t, 0)
-	want := treeSum(t, whole.out())
 
 	const rounds = 27
 	r := rand.New(rand.NewPCG(1, 2))
 	signals := []unix.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGKILL}
 	phases := []string{"", string(minify.Fetch), string(minify.Index), string(minify.Probe), string(minify.Select),
-		string(minify.Write), string(minify.Verify), string(minify.Probe), string(minify.Select), string(minify.Write)}
+		string(minify.Write), string(minify.Verify), string(minify.Select), string(minify.Probe), string(minify.Select), string(minify.Write)}
 	for i := range rounds {
 		sig, after := signals[i%len(signals)], phases[i%len(phases)]
-		delay := time.Duration(r.Float64() * 1.2 * float64(whole.next[after]))
+		compression := "gzip"
+		if sig == unix.SIGTERM { // a SIGKILL leaves the files of the estargz library
+			compression = "estargz"
+		}
+		delay := time.Duration(r.Float64() * 1.2 * float64(whole[compression].next[after]))
 		t.Run(fmt.Sprintf("%v %v after %s", unix.SignalName(sig), delay.Round(time.Millisecond), after), func(t *testing.T) {
 			t.Parallel()
-			x := newVictim(t, base)
+			x := newVictim(t, base, compression)
 			ended, code := x.run(t, after, delay, sig)
 			x.checkEnd(t, sig, ended, code)
 			x.check(t, ended)
@@ -66,7 +73,7 @@ func TestInterrupt(t *testing.T) {
 			if left := x.files(t, x.cache(), ".tmp-*", "slim-*"); len(left) > 0 {
 				t.Errorf("the next run has not cleared %v", left)
 			}
-			if got := treeSum(t, x.out()); got != want {
+			if got := treeSum(t, x.out()); got != want[compression] {
 				t.Errorf("the next run stored something else")
 			}
 			if got := treeSum(t, filepath.Join(base, "fat")); got != source {
@@ -97,20 +104,21 @@ func interruptedTest(sig unix.Signal) string {
 
 // victim is a run of the command with folders of its own.
 type victim struct {
-	base, dir string
-	bin       string
-	stdout    bytes.Buffer
-	stderr    bytes.Buffer
+	base, dir   string
+	bin         string
+	compression string
+	stdout      bytes.Buffer
+	stderr      bytes.Buffer
 	// next is how long the phase after each one took.
 	next map[string]time.Duration
 }
 
-func newVictim(t *testing.T, base string) *victim {
+func newVictim(t *testing.T, base, compression string) *victim {
 	bin, err := exec.LookPath("slim") // testscript.Main has put it there
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &victim{base: base, dir: t.TempDir(), bin: bin, next: map[string]time.Duration{}}
+	x := &victim{base: base, dir: t.TempDir(), bin: bin, compression: compression, next: map[string]time.Duration{}}
 	for _, d := range []string{x.temp(), x.cache()} {
 		if err := os.Mkdir(d, 0o755); err != nil {
 			t.Fatal(err)
@@ -130,7 +138,7 @@ func (x *victim) run(t *testing.T, after string, delay time.Duration, sig unix.S
 	x.stdout.Reset()
 	x.stderr.Reset()
 	cmd := exec.Command(x.bin, "oci:"+filepath.Join(x.base, "fat"), "-t", "oci:"+x.out(),
-		"--cache-dir", x.cache(), "--test", interruptedTest(sig), "--report", filepath.Join(x.dir, "report.json"))
+		"--compression", x.compression, "--cache-dir", x.cache(), "--test", interruptedTest(sig), "--report", filepath.Join(x.dir, "report.json"))
 	cmd.Env = append(os.Environ(), "TMPDIR="+x.temp(), "SLIM_TEST_MARK="+x.dir)
 	cmd.Stdout = &x.stdout
 	lines, w, err := os.Pipe()

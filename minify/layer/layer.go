@@ -25,6 +25,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/sys/unix"
 
 	"slim/minify/keep"
 	"slim/probe/rootfs"
@@ -148,12 +149,14 @@ func (l *Layer) writeEStargz(ctx context.Context, b *blob, sel *keep.Selection, 
 		return err
 	}
 	var missed []string // a base's files are not in the layer
-	built, err := estargz.Build(io.NewSectionReader(plain, 0, counted.n),
-		estargz.WithContext(ctx),
+	built, err := estargz.Build(io.NewSectionReader(readerAt{ctx, plain}, 0, counted.n),
 		estargz.WithPrioritizedFiles(prioritized(sel, opts.Order)),
 		estargz.WithAllowPrioritizeNotFound(&missed),
 		estargz.WithCompression(newEStargzCompression()),
 		estargz.WithParallelism(estargzWorkers))
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return cause // which the library's errors do not wrap
+	}
 	if err != nil {
 		return err
 	}
@@ -213,9 +216,15 @@ func (b *blob) Compressed() (io.ReadCloser, error) {
 	return io.NopCloser(io.NewSectionReader(b.file, 0, b.size)), nil
 }
 
-// unnamed makes a temporary file and takes its name away at once, so that not
-// even a SIGKILL leaves it behind.
+// unnamed makes a temporary file without a name, so that not even a SIGKILL leaves it
+// behind. Where the file system cannot do that, it has one for a moment.
 func unnamed(dir string) (*os.File, error) {
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	if f, err := os.OpenFile(dir, unix.O_TMPFILE|os.O_RDWR, 0o600); err == nil {
+		return f, nil
+	}
 	f, err := os.CreateTemp(dir, "slim-layer-")
 	if err != nil {
 		return nil, err
@@ -225,6 +234,20 @@ func unnamed(dir string) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// readerAt ends with the context. The library's own option for that removes its
+// temporary files at once, and leaves those that it makes after that.
+type readerAt struct {
+	ctx context.Context
+	io.ReaderAt
+}
+
+func (r readerAt) ReadAt(p []byte, off int64) (int, error) {
+	if err := context.Cause(r.ctx); err != nil {
+		return 0, err
+	}
+	return r.ReaderAt.ReadAt(p, off)
 }
 
 // digester counts and hashes what is written through it.
