@@ -138,9 +138,10 @@ func summary(r *probe.Result) string {
 		}
 	}
 	switch {
-	case servers == 0:
-		return fmt.Sprintf("%d commands ended well", len(r.Outcomes))
-	default:
+	case servers > 0:
 		return fmt.Sprintf("%d checks passed", len(r.Observations))
+	case len(r.Outcomes) == 1:
+		return "the command ended well"
 	}
+	return fmt.Sprintf("%d commands ended well", len(r.Outcomes))
 }

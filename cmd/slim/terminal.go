@@ -95,8 +95,11 @@ func (t *terminal) summary(r *minify.Result) {
 		}
 		fmt.Fprintln(w)
 	}
-	fmt.Fprintf(w, "\ndropped\n")
-	for _, c := range r.Selection.Totals().ByCategory {
+	dropped := r.Selection.Totals().ByCategory
+	if len(dropped) > 0 {
+		fmt.Fprintf(w, "\ndropped\n")
+	}
+	for _, c := range dropped {
 		fmt.Fprintf(w, "  %9s  %7d  %s\n", minify.Bytes(c.Bytes), c.Files, c.Category)
 	}
 	for _, p := range r.Selection.Unmatched {
