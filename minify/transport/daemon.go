@@ -226,8 +226,13 @@ func storeDaemon(ctx context.Context, img v1.Image, to Reference) (v1.Hash, erro
 	if loadErr != nil {
 		return v1.Hash{}, loadErr
 	}
-	if _, err := c.ImageInspect(ctx, to.image); err != nil {
+	info, err := c.ImageInspect(ctx, to.image)
+	if err != nil {
 		return v1.Hash{}, fmt.Errorf("load: the Engine does not have the image it loaded: %w", engineErr("inspect", err))
+	}
+	// Docker's own store names an image by its configuration, containerd's by its manifest.
+	if has, err := v1.NewHash(info.ID); err == nil {
+		id = has
 	}
 	return id, nil
 }
