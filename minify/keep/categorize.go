@@ -131,8 +131,10 @@ func isDocument(name string) bool {
 	stem, ext, _ := strings.Cut(name, ".")
 	stem, _, _ = strings.Cut(stem, "-")
 	switch strings.ToLower(ext) {
-	case "", "txt", "md", "rst", "html", "gz", "apache", "mit", "bsd":
+	case "", "txt", "md", "rst", "gz", "apache", "mit", "bsd":
 		return slices.Contains(documents, strings.ToUpper(stem))
+	case "html": // news.html is a page of a site
+		return slices.Contains(documents, stem)
 	}
 	return false
 }

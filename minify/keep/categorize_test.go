@@ -49,6 +49,8 @@ func TestCategories(t *testing.T) {
 		file /app/LICENSE                                     = documentation
 		file /app/LICENSE-MIT.txt                             = documentation
 		file /app/history.js                                  = other
+		file /app/CHANGES.html                                = documentation
+		file /app/news.html                                   = other
 		file /app/readmes                                     = other
 		file /usr/share/locale/de/LC_MESSAGES/x.mo            = locale
 		file /usr/lib/locale/C.utf8/LC_CTYPE                  = locale
