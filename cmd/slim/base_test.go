@@ -46,7 +46,9 @@ func TestBase(t *testing.T) {
 			checkBase(t, out, base)
 
 			slim := img.Ref + "-on-base"
-			command(t, "skopeo", "copy", "--quiet", out+":latest", "docker-daemon:"+slim)
+			if err := engine.Copy(t.Context(), out+":latest", slim); err != nil {
+				t.Fatal(err)
+			}
 			t.Cleanup(func() { engine.Remove(slim) })
 			// The base has /etc/services, which the server's image lacks and this page tells of.
 			questions := slices.DeleteFunc(img.Questions, func(q string) bool { return strings.HasSuffix(q, "/machine") })

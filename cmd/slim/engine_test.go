@@ -36,6 +36,14 @@ func useEngine(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
+// copyIn copies an image to the Engine by skopeo.
+func copyIn(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: copyin REF TAG")
+	}
+	ts.Check(ts.Exec("skopeo", engine.CopyArgs(args[0], args[1])...))
+}
+
 // takes copies an image to the Engine by skopeo and runs it there.
 func takes(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
@@ -43,7 +51,7 @@ func takes(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	tag := ts.Getenv("NAME") + ":taken"
 	ts.Check(ts.Exec("skopeo", "inspect", args[0]))
-	ts.Check(ts.Exec("skopeo", "copy", "--quiet", args[0], "docker-daemon:"+tag))
+	copyIn(ts, false, []string{args[0], tag})
 	ts.Check(ts.Exec("docker", "run", "--rm", "--network", "none", tag))
 	if got, want := ts.ReadFile("stdout"), ts.ReadFile("want"); got != want {
 		ts.Fatalf("%s writes %q, want %q", args[0], got, want)

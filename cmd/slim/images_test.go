@@ -39,7 +39,9 @@ func TestImages(t *testing.T) {
 
 			// skopeo takes it, and so does the Engine.
 			slim := img.Ref + "-slim"
-			command(t, "skopeo", "copy", "--quiet", out+":latest", "docker-daemon:"+slim)
+			if err := engine.Copy(t.Context(), out+":latest", slim); err != nil {
+				t.Fatal(err)
+			}
 			t.Cleanup(func() { engine.Remove(slim) })
 			want, err := engine.Ask(t.Context(), img.Ref, img.Questions)
 			if err != nil {
@@ -133,13 +135,6 @@ func runSlim(t *testing.T, bin string, args ...string) (stdout string) {
 		t.Fatal(err)
 	}
 	return out.String()
-}
-
-func command(t *testing.T, name string, args ...string) {
-	t.Helper()
-	if out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput(); err != nil {
-		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
-	}
 }
 
 func loadFS(t *testing.T, ref, cache string) *rootfs.FS {

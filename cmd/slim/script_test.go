@@ -89,6 +89,7 @@ func TestScripts(t *testing.T) {
 			"dump":     dump,
 			"engine":   useEngine,
 			"takes":    takes,
+			"copyin":   copyIn,
 			"layers":   dumpLayer,
 			"estargz":  readEStargz,
 			"status":   status,

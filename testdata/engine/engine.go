@@ -235,6 +235,22 @@ func (c *container) remove() {
 	}
 }
 
+// CopyArgs are skopeo's arguments to put an image, named as skopeo does, into the
+// Engine as ref: it does not read DOCKER_HOST.
+func CopyArgs(from, ref string) []string {
+	args := []string{"copy", "--quiet", from, "docker-daemon:" + ref}
+	if host := os.Getenv("DOCKER_HOST"); host != "" {
+		args = append(args, "--dest-daemon-host", host)
+	}
+	return args
+}
+
+// Copy does it.
+func Copy(ctx context.Context, from, ref string) error {
+	_, err := output(ctx, "skopeo", CopyArgs(from, ref)...)
+	return err
+}
+
 // Remove takes an image out of the Engine.
 func Remove(ref string) error { return exec.Command("docker", "image", "rm", "--force", ref).Run() }
 

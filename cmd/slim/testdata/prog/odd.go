@@ -19,14 +19,14 @@ import (
 // What programs do that their tester did not hope for:
 //
 //	run FILE STEPS (of FILE, in one argument) | orphan (leaves a child behind)
-//	daemon PORT DIR (serves as an orphan in a session of its own, and ends)
+//	daemon (goes on as an orphan in a session of its own, and ends)
 //	deaf (ignores SIGTERM) | hang (never listens nor ends) | unix PATH | udp PORT
 //	stdin | spam BYTES | babble | readall DIR | append FILE TEXT
 func init() {
 	for name, s := range map[string]step{
 		"run":     {2, func(a []string) error { return start(a[0], strings.Fields(a[1])...).Run() }},
 		"orphan":  {0, func([]string) error { return start("/proc/self/exe", "hang").Start() }},
-		"daemon":  {2, func(a []string) error { return daemon("serve", a[0], a[1]) }},
+		"daemon":  {0, func([]string) error { return daemon() }},
 		"deaf":    {0, func([]string) error { signal.Ignore(syscall.SIGTERM); select {} }},
 		"hang":    {0, func([]string) error { return hang() }},
 		"unix":    {1, func(a []string) error { return listenUnix(a[0]) }},
@@ -62,15 +62,15 @@ func start(file string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// daemon starts steps in a new session, by a process between that ends.
-func daemon(steps ...string) error {
-	if os.Getenv("DAEMON") == "" {
-		cmd := start("/proc/self/exe", append([]string{"daemon"}, steps[1:]...)...)
-		cmd.Env = append(os.Environ(), "DAEMON=1")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-		return cmd.Run()
+// daemon hangs in a new session, by a process between that ends.
+func daemon() error {
+	if os.Getenv("DAEMON") != "" {
+		return start("/proc/self/exe", "hang").Start()
 	}
-	return start("/proc/self/exe", steps...).Start()
+	cmd := start("/proc/self/exe", "daemon")
+	cmd.Env = append(os.Environ(), "DAEMON=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	return cmd.Run()
 }
 
 func hang() error {
