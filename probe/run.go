@@ -147,6 +147,7 @@ func runOnce(ctx context.Context, fsys *rootfs.FS, opts Options) (_ *Trace, _ *w
 	}
 	defer c.Close()
 	rec.SetProc(c.Proc())
+	rec.SetHelpers(c.InExec)
 	opts.Workload.OnPhase = rec.SetPhase
 	outcome, err := workload.Run(ctx, c, output, opts.Workload)
 	if err != nil {

@@ -18,7 +18,7 @@ type Trace struct {
 
 // Merge is the union of traces of one image. What was done to a path adds up. A
 // path that more than one has keeps place, phase and process of the first of
-// them; the places of each trace follow those of the traces before it. The traces
+// them, but the program's process before a helper's; the places of each trace follow those of the traces before it. The traces
 // are not changed. Merge of nothing is an empty trace.
 func Merge(traces ...*Trace) *Trace {
 	at := map[string]int{}
@@ -39,7 +39,9 @@ func Merge(traces ...*Trace) *Trace {
 			}
 			have := &all[i]
 			have.Ops |= a.Ops
-			have.Process = cmp.Or(have.Process, a.Process)
+			if have.Process == "" || have.Helper && a.Process != "" && !a.Helper {
+				have.Process, have.Helper = a.Process, a.Helper
+			}
 			if have.First == 0 {
 				have.First, have.Phase = a.First, a.Phase
 				last = max(last, a.First)
@@ -50,7 +52,7 @@ func Merge(traces ...*Trace) *Trace {
 	return &Trace{Accesses: slices.Clip(all)}
 }
 
-// Order lists what was read or executed, by first access.
+// Order lists what was read, executed or followed, by first access.
 func (t *Trace) Order() []string {
 	var used []record.Access
 	for _, a := range t.Accesses {

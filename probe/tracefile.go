@@ -17,6 +17,9 @@ import (
 // format. Another format, however alike, gets another number.
 const traceHeader = "# slim trace 1"
 
+// helperMark follows the ops of an access by a helper; record.Op has no such letter.
+const helperMark = "h"
+
 // WriteTo writes the trace as text: a header line, then one line for each path, in
 // byte order of the paths. A line has five fields with one tab between them:
 //
@@ -26,8 +29,10 @@ const traceHeader = "# slim trace 1"
 //	pl	start	1	nginx	/etc/nginx
 //	psr	start	2	nginx	/etc/nginx/nginx.conf
 //	m	test	31	nginx	/usr/share/nginx/html/favicon.ico
+//	psrxh	test	40	curl	/usr/bin/curl
 //
-// ops are the letters of record.Op; phase is start, test or stop; place is the
+// ops are the letters of record.Op, and "h" after them where process is a helper of
+// the workload's (record.Access.Helper); phase is start, test or stop; place is the
 // place of the path's first access among all, from 1, or 0 where it is not known;
 // process is empty where it is not known. A process or path is written as it is,
 // unless it starts with a quote or a backslash or has anything in it that is not
@@ -47,7 +52,11 @@ func (t *Trace) WriteTo(w io.Writer) (int64, error) {
 			return count.n, fmt.Errorf("write trace: %w", err)
 		}
 		last = a.Path
-		fmt.Fprintf(out, "%s\t%s\t%d\t%s\t%s\n", a.Ops, a.Phase, a.First, quoteField(a.Process), quoteField(a.Path))
+		helper := ""
+		if a.Helper {
+			helper = helperMark
+		}
+		fmt.Fprintf(out, "%s%s\t%s\t%d\t%s\t%s\n", a.Ops, helper, a.Phase, a.First, quoteField(a.Process), quoteField(a.Path))
 	}
 	if err := out.Flush(); err != nil {
 		return count.n, fmt.Errorf("write trace: %w", err)
@@ -107,6 +116,7 @@ func parseAccess(line string) (a record.Access, err error) {
 		return a, fmt.Errorf("%d fields instead of 5", len(fields))
 	}
 	var ok bool
+	fields[0], a.Helper = strings.CutSuffix(fields[0], helperMark)
 	if a.Ops, ok = record.ParseOp(fields[0]); !ok {
 		return a, fmt.Errorf("unknown letter in ops %q", fields[0])
 	}
@@ -143,6 +153,8 @@ func checkAccess(last string, a *record.Access) error {
 		return fmt.Errorf("path %q: unknown phase %d", a.Path, a.Phase)
 	case a.First < 0:
 		return fmt.Errorf("path %q: place %d", a.Path, a.First)
+	case a.Helper && a.Process == "":
+		return fmt.Errorf("path %q: a helper without a name", a.Path)
 	}
 	return nil
 }

@@ -32,6 +32,13 @@ var samples = []struct {
 			{Path: "/etc/a b", Ops: record.Lookup | record.Stat | record.Read, First: 3, Phase: record.Test, Process: "my server"},
 			{Path: "/etc/ü", Ops: all, First: 2, Phase: record.Stop},
 		}},
+	{"helper",
+		"mh\ttest\t1\tcurl\t/a\n" +
+			"psrxh\ttest\t2\tcurl\t/b\n",
+		[]record.Access{
+			{Path: "/a", Ops: record.Miss, First: 1, Phase: record.Test, Process: "curl", Helper: true},
+			{Path: "/b", Ops: record.Lookup | record.Stat | record.Read | record.Exec, First: 2, Phase: record.Test, Process: "curl", Helper: true},
+		}},
 	{"quoted",
 		"m\tstart\t1\t\"a\\tb\"\t\"/a\\nb\"\n" +
 			"m\tstart\t2\t\"\\\"\"\t\"/a\\xff\"\n" +
@@ -78,6 +85,9 @@ func TestReadTraceRefuses(t *testing.T) {
 		{"empty line", h + "\n", "line 2: 1 fields instead of 5"},
 		{"a field too many", h + "p\tstart\t1\tsh\t/b\t\n", "line 2: 6 fields instead of 5"},
 		{"unknown op", h + ok + "pz\tstart\t1\tsh\t/c\n", `line 3: unknown letter in ops "pz"`},
+		{"helper first", h + "hp\tstart\t1\tsh\t/b\n", `line 2: unknown letter in ops "hp"`},
+		{"only helper", h + "h\tstart\t1\tsh\t/b\n", `line 2: path "/b": no ops`},
+		{"nameless helper", h + "ph\tstart\t1\t\t/b\n", `line 2: path "/b": a helper without a name`},
 		{"no op", h + "\tstart\t1\tsh\t/c\n", `line 2: path "/c": no ops`},
 		{"unknown phase", h + "p\tend\t1\tsh\t/b\n", `line 2: unknown phase "end"`},
 		{"no place", h + "p\tstart\tx\tsh\t/b\n", `line 2: place "x" is not a number`},
@@ -124,6 +134,7 @@ func TestWriteToRefuses(t *testing.T) {
 		{"unknown ops", []record.Access{with(func(a *record.Access) { a.Ops |= 1 << 15 })}},
 		{"unknown phase", []record.Access{with(func(a *record.Access) { a.Phase = 9 })}},
 		{"place below 0", []record.Access{with(func(a *record.Access) { a.First = -1 })}},
+		{"nameless helper", []record.Access{with(func(a *record.Access) { a.Helper = true })}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if _, err := (&Trace{Accesses: c.in}).WriteTo(io.Discard); err == nil {
@@ -160,11 +171,18 @@ func TestMerge(t *testing.T) {
 		"r\ttest\t3\tcat\t/b\n",
 		"s\ttest\t1\tls\t/w\n",
 	)
+	helped := trace("p\tstart\t1\tsh\t/b\n", "rh\ttest\t2\tcurl\t/c\n", "rh\ttest\t3\tcurl\t/d\n")
+	alone := trace("rh\ttest\t1\tcat\t/b\n", "s\tstart\t2\tls\t/c\n", "s\tstart\t3\t\t/d\n")
 	for _, c := range []struct {
 		name string
 		in   []*Trace
 		want *Trace
 	}{
+		{"helpers", []*Trace{helped, alone}, trace(
+			"pr\tstart\t1\tsh\t/b\n",
+			"rs\ttest\t2\tls\t/c\n",
+			"rsh\ttest\t3\tcurl\t/d\n",
+		)},
 		{"nothing", nil, &Trace{}},
 		{"one", []*Trace{one}, one},
 		{"same again", []*Trace{one, one}, one},

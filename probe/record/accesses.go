@@ -23,9 +23,9 @@ func (f *FUSE) Accesses() ([]Access, error) {
 			continue
 		}
 		a.Path = e.node.Path()
-		if name, ok := ran[uint32(i)]; ok {
+		if by, ok := ran[uint32(i)]; ok {
 			a.Ops |= Exec
-			a.Process = name
+			a.Process, a.Helper = by.name, by.helper
 		}
 		all = append(all, a)
 	}
@@ -61,12 +61,9 @@ func (f *FUSE) access(m *mark) (Access, bool) {
 		who = m.toucher.Load()
 	}
 	first := m.first.Load()
-	return Access{
-		Ops:     ops,
-		First:   int(first >> 8),
-		Phase:   Phase(first & 0xff),
-		Process: f.procs.string(who),
-	}, true
+	a := Access{Ops: ops, First: int(first >> 8), Phase: Phase(first & 0xff)}
+	a.Process, a.Helper = f.procs.lookup(who)
+	return a, true
 }
 
 // runs is told that some process, by the name given, runs the file at path. It
@@ -82,18 +79,24 @@ func (f *FUSE) runs(path string, name uint32) {
 	f.nodes[at].bits.Or(running)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, ok := f.ran[at]; !ok {
+	if better(f.ran[at], name) {
 		f.ran[at] = name
 	}
 }
 
-// executed is every entry that was run, with the name of the process.
+// runner is a process that ran a file.
+type runner struct {
+	name   string
+	helper bool
+}
+
+// executed is every entry that was run, with the process.
 //
 // The kernel opens the interpreter that an ELF program names (PT_INTERP) like the
 // program itself. It is told apart by the programs: what one of them names
 // counts as run only if it was the executable of a process, as in `ld.so prog`.
-func (f *FUSE) executed() map[uint32]string {
-	ran := map[uint32]string{}
+func (f *FUSE) executed() map[uint32]runner {
+	ran := map[uint32]runner{}
 	loaders := map[uint32]bool{}
 	for i := range f.nodes {
 		e := &f.nodes[i]
@@ -119,18 +122,21 @@ func (f *FUSE) executed() map[uint32]string {
 	return ran
 }
 
-// ranAs is the name of the process that ran an entry: as seen, or as the kernel
-// makes it when nothing was seen, from the last element of the path.
-func (f *FUSE) ranAs(at uint32) string {
+// ranAs is the process that ran an entry: as seen, or when none was seen, the reader
+// under the name that the kernel gives it then, from the last element of the path.
+func (f *FUSE) ranAs(at uint32) (by runner) {
 	f.mu.Lock()
 	id, ok := f.ran[at]
 	f.mu.Unlock()
 	if ok {
-		return f.procs.string(id)
+		by.name, by.helper = f.procs.lookup(id)
+		return by
 	}
 	const commLen = 15 // TASK_COMM_LEN without its zero
-	name := f.nodes[at].node.Name()
-	return name[:min(len(name), commLen)]
+	_, by.helper = f.procs.lookup(f.nodes[at].user.Load())
+	by.name = f.nodes[at].node.Name()
+	by.name = by.name[:min(len(by.name), commLen)]
+	return by
 }
 
 // interpreter is the path in the PT_INTERP header of an ELF program; "" if the

@@ -4,6 +4,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 // What was executed, and under which name, told apart from what was only read.
@@ -78,5 +81,57 @@ func TestExec(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Helpers are told by their session, with their children; the program comes first
+// wherever it was seen.
+func TestHelpers(t *testing.T) {
+	fsys := machine(t, []string{"/bin/sh", "/bin/cat", "/usr/bin/head"}, map[string]string{
+		"/app/own":    "content\n",
+		"/app/given":  "content\n",
+		"/app/late":   "content\n",
+		"/app/large":  strings.Repeat("content\n", 1<<18),
+		"/app/script": "#!/bin/sh\ncat /app/given /app/own /app/late\n",
+	})
+	own, err := unix.Getsid(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := begin(t, fsys, FUSEOptions{}, plan{Steps: []string{
+		"read /app/own", "helper /usr/bin/head -c1 /app/large", "helper /app/script",
+		"read /app/large", "read /app/late", "exec /bin/cat /app/own",
+	}})
+	s.f.SetHelpers(func(session int) bool { return session > 0 && session != own })
+	s.f.SetPhase(Start)
+	s.goOn()
+	if err := s.end(); err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	accesses, err := s.f.Accesses()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sh, err := filepath.EvalSymlinks("/bin/sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]Access{
+		"/app/own":      {Process: "record.test"},
+		"/app/large":    {Process: "record.test"}, // its end was not in the cache
+		"/app/given":    {Process: "cat", Helper: true},
+		"/app/late":     {Process: "cat", Helper: true}, // as the program found it in the cache
+		"/app/script":   {Process: "script", Helper: true},
+		"/usr/bin/head": {Process: "head", Helper: true},
+		sh:              {Process: "script", Helper: true},
+	}
+	got := map[string]Access{}
+	for _, a := range accesses {
+		if _, ok := want[a.Path]; ok {
+			got[a.Path] = Access{Process: a.Process, Helper: a.Helper}
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

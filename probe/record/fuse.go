@@ -260,6 +260,12 @@ func (f *FUSE) SetProc(dir *os.File) {
 	}
 }
 
+// SetHelpers says which processes are helpers of the workload's: those in a session
+// (setsid(2)) for whose number, as the folder of SetProc has it, helper is true. It is
+// asked when a thread is first met, by several goroutines, and must not wait for
+// anything that uses the mount.
+func (f *FUSE) SetHelpers(helper func(session int) bool) { f.procs.setHelper(helper) }
+
 // Close releases the device, which ends a Serve that still waits for the mount. It
 // does not end a mount that is being served. The record stays.
 func (f *FUSE) Close() error {

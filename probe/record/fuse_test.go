@@ -150,12 +150,12 @@ func TestFirst(t *testing.T) {
 	comm := filepath.Base(os.Args[0])
 	comm = comm[:min(len(comm), 15)]
 	want := []Access{
-		{"/a", Miss, 5, Stop, comm},
-		{"/b", Lookup | Stat | Read, 2, Test, comm},
-		{"/c", Lookup | Stat | Read, 1, Start, comm},
-		{"/d", Lookup, 3, Stop, comm},
-		{"/d/a", Lookup | Stat | Read, 4, Stop, comm},
-		{"/d/t", Lookup | Stat | Read, 6, Stop, comm},
+		{"/a", Miss, 5, Stop, comm, false},
+		{"/b", Lookup | Stat | Read, 2, Test, comm, false},
+		{"/c", Lookup | Stat | Read, 1, Start, comm, false},
+		{"/d", Lookup, 3, Stop, comm, false},
+		{"/d/a", Lookup | Stat | Read, 4, Stop, comm, false},
+		{"/d/t", Lookup | Stat | Read, 6, Stop, comm, false},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -16,7 +16,8 @@ type mark struct {
 	// for none. It is set before any Op bit is.
 	first atomic.Uint64
 	// toucher is the first process that came by, user the first that wanted what is
-	// in it; both as ids of the process table, 0 for not known.
+	// in it; both as ids of the process table, 0 for not known. The program takes the
+	// place of a helper of the workload's.
 	toucher, user atomic.Uint32
 }
 
@@ -96,7 +97,9 @@ func find(t []entry, path string) (uint32, bool) {
 // one load of each word.
 func (f *FUSE) touch(m *mark, op Op, pid uint32) {
 	who := m.who(op)
-	if m.bits.Load()&uint32(op) == uint32(op) && (pid == 0 || who.Load() != 0) {
+	known := who.Load()
+	open := pid != 0 && (known == 0 || known&byHelper != 0)
+	if m.bits.Load()&uint32(op) == uint32(op) && !open {
 		return
 	}
 	phase := f.now()
@@ -109,11 +112,16 @@ func (f *FUSE) touch(m *mark, op Op, pid uint32) {
 	m.bits.Or(uint32(op))
 	// Read-ahead and kernel threads come without a process: the next one that has a
 	// number gives its name, as the earlier one did if there was any.
-	if pid != 0 && who.Load() == 0 {
-		if id := f.procs.name(pid); id != 0 {
-			who.CompareAndSwap(0, id)
+	if open {
+		if id := f.procs.name(pid); better(known, id) {
+			who.CompareAndSwap(known, id)
 		}
 	}
+}
+
+// better says whether an id is to take the place of the one known.
+func better(known, id uint32) bool {
+	return id != 0 && (known == 0 || known&byHelper > id&byHelper)
 }
 
 // miss notes that a name is not in the directory at place dir.

@@ -27,21 +27,26 @@ type processes struct {
 
 	table [slots]slot
 
-	mu    sync.RWMutex
-	dir   int // descriptor of procfs, -1 for none
-	names []string
-	ids   map[string]uint32
+	mu     sync.RWMutex
+	dir    int                    // descriptor of procfs, -1 for none
+	helper func(session int) bool // nil for none
+	names  []string
+	ids    map[string]uint32
 }
 
 type slot struct {
-	mu   sync.Mutex
-	tid  uint32
-	tgid string
-	self int // comm of the thread; -1 for an empty slot
-	lead int // comm of its process's first thread; -1 if the thread is that
-	name string
-	id   uint32
+	mu     sync.Mutex
+	tid    uint32
+	tgid   string
+	self   int    // comm of the thread; -1 for an empty slot
+	lead   int    // comm of its process's first thread; -1 if the thread is that
+	helper uint32 // byHelper or 0
+	name   string
+	id     uint32
 }
+
+// byHelper is set in the id of a name under which a helper of the workload ran.
+const byHelper = 1 << 31
 
 func newProcesses(exe func(string, uint32)) *processes {
 	p := &processes{exe: exe, dir: -1, names: []string{""}, ids: map[string]uint32{"": 0}}
@@ -64,6 +69,13 @@ func (p *processes) setDir(dir *os.File) error {
 	return nil
 }
 
+// setHelper makes helper tell the sessions of the workload's helpers.
+func (p *processes) setHelper(helper func(session int) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.helper = helper
+}
+
 // close lets go of every descriptor; names already given stay.
 func (p *processes) close() {
 	p.mu.Lock()
@@ -80,11 +92,11 @@ func (p *processes) close() {
 	}
 }
 
-// string is the name behind an id.
-func (p *processes) string(id uint32) string {
+// lookup is the name behind an id, and whether it is a helper's.
+func (p *processes) lookup(id uint32) (name string, helper bool) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return p.names[id]
+	return p.names[id&^byHelper], id&byHelper != 0
 }
 
 // id numbers a name; 0 is the empty one.
@@ -100,8 +112,8 @@ func (p *processes) id(name string) uint32 {
 	return id
 }
 
-// name is the id of the command name of the process that thread tid belongs to;
-// 0 if it has gone, or there is no procfs to ask.
+// name is the id of the command name of the process that thread tid belongs to, with
+// byHelper if that is one; 0 if it has gone, or there is no procfs to ask.
 func (p *processes) name(tid uint32) uint32 {
 	s := &p.table[tid%slots]
 	s.mu.Lock()
@@ -122,7 +134,7 @@ func (p *processes) name(tid uint32) uint32 {
 	}
 	if met || s.name != string(comm) {
 		s.name = string(comm)
-		s.id = p.id(s.name)
+		s.id = p.id(s.name) | s.helper
 		if exe := p.readlink(s.tgid + "/exe"); exe != "" {
 			p.exe(exe, s.id)
 		}
@@ -146,6 +158,10 @@ func (p *processes) open(s *slot, tid uint32) {
 	if lead := leader(p.dir, s.tgid); lead != "" && lead != s.tgid {
 		s.tgid = lead
 		s.lead = openat(p.dir, lead+"/comm")
+	}
+	s.helper = 0
+	if p.helper != nil && p.helper(sessionOf(p.dir, s.tgid)) {
+		s.helper = byHelper
 	}
 }
 
@@ -197,22 +213,40 @@ func (s *slot) drop() {
 // leader is the number of the process that a thread belongs to (Tgid in
 // proc_pid_status(5)); "" if the thread has gone.
 func leader(dir int, tid string) string {
-	fd := openat(dir, tid+"/status")
-	if fd < 0 {
-		return ""
-	}
-	defer unix.Close(fd)
 	var buf [1024]byte // Tgid is the fourth line
-	n, err := unix.Pread(fd, buf[:], 0)
-	if err != nil || n <= 0 {
-		return ""
-	}
-	_, rest, ok := bytes.Cut(buf[:n], []byte("\nTgid:\t"))
+	_, rest, ok := bytes.Cut(readFile(dir, tid+"/status", buf[:]), []byte("\nTgid:\t"))
 	tgid, _, end := bytes.Cut(rest, []byte("\n"))
 	if !ok || !end {
 		return ""
 	}
 	return string(tgid)
+}
+
+// sessionOf is the number of the session that a process belongs to (the sixth field in
+// proc_pid_stat(5), the fourth after the name in brackets); 0 if the process has gone.
+func sessionOf(dir int, pid string) int {
+	var buf [512]byte
+	stat := readFile(dir, pid+"/stat", buf[:])
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 4 {
+		return 0
+	}
+	n, _ := strconv.Atoi(string(fields[3]))
+	return n
+}
+
+// readFile reads the begin of a file of procfs into buf; nothing if it cannot.
+func readFile(dir int, name string, buf []byte) []byte {
+	fd := openat(dir, name)
+	if fd < 0 {
+		return nil
+	}
+	defer unix.Close(fd)
+	n, err := unix.Pread(fd, buf, 0)
+	if err != nil {
+		return nil
+	}
+	return buf[:n]
 }
 
 func openat(dir int, name string) int {

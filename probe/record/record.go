@@ -105,6 +105,12 @@ type Access struct {
 	// for what was executed, the name that it ran under. "" if it was gone before it
 	// could be asked.
 	Process string
+	// Helper says that Process was a helper of the workload's: a command that it ran
+	// in the container (--exec, a health check), or a child of one. The program is
+	// named instead where it was seen to do the same, at any time; but what the kernel
+	// has in its caches it does not ask for again, so nothing says that the program
+	// can do without.
+	Helper bool
 }
 
 // SortAccesses sorts by path, byte order.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -59,20 +60,9 @@ var verbs = map[string]func(path string, args []string) error{
 		_, err := unix.Llistxattr(p, make([]byte, 4096))
 		return err
 	},
-	"exec": func(_ string, a []string) error {
-		p, err := os.StartProcess(a[0], a, &os.ProcAttr{Files: []*os.File{nil, os.Stderr, os.Stderr}, Env: []string{"PATH=/usr/bin:/bin"}})
-		if err != nil {
-			return err
-		}
-		state, err := p.Wait()
-		if err != nil {
-			return err
-		}
-		if !state.Success() {
-			return fmt.Errorf("%s: %s", a[0], state)
-		}
-		return nil
-	},
+	"exec": func(_ string, a []string) error { return start(a, false) },
+	// helper is exec in a session of its own.
+	"helper": func(_ string, a []string) error { return start(a, true) },
 	// thread reads a file from a thread with a name of its own.
 	"thread": func(p string, _ []string) error {
 		return onThread(func() error {
@@ -135,6 +125,26 @@ var verbs = map[string]func(path string, args []string) error{
 		return err
 	},
 	"touch-all": func(_ string, a []string) error { return touchAll(a[0]) },
+}
+
+// start runs a command to its end.
+func start(args []string, session bool) error {
+	p, err := os.StartProcess(args[0], args, &os.ProcAttr{
+		Files: []*os.File{nil, os.Stderr, os.Stderr},
+		Env:   []string{"PATH=/usr/bin:/bin"},
+		Sys:   &syscall.SysProcAttr{Setsid: session},
+	})
+	if err != nil {
+		return err
+	}
+	state, err := p.Wait()
+	if err != nil {
+		return err
+	}
+	if !state.Success() {
+		return fmt.Errorf("%s: %s", args[0], state)
+	}
+	return nil
 }
 
 // onThread runs do on a thread that is not the process's first one and ends with it.

@@ -64,3 +64,18 @@ func (c *Container) exec(ctx context.Context, opts ExecOptions) (ExitStatus, err
 	}
 	return t.status, nil
 }
+
+// InExec reports whether a session (setsid(2)), by its number in Proc, was begun by a
+// command of Exec that still runs: such a command is the first process of one, and its
+// children stay in it unless they begin their own. While the command runs its number
+// cannot become another's.
+func (c *Container) InExec(session int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, t := range c.tasks {
+		if t.join && t.pid == session && session > 0 {
+			return true
+		}
+	}
+	return false
+}

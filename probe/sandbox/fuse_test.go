@@ -73,59 +73,79 @@ func TestFuse(t *testing.T) {
 	must(t, c.Close())
 }
 
-// TestRecorded checks what the sandbox does to a record: its own look-ups are not in it,
-// do not keep the program's from it, and no option of the overlay adds any.
-func TestRecorded(t *testing.T) {
+// recorded is a container over a recorder.
+type recorded struct {
+	*started
+	rec    *record.FUSE
+	served chan error
+}
+
+// bootRecorded starts the spec's program on a tree that has prog in it.
+func bootRecorded(t *testing.T, spec *specs.Spec, tree string) *recorded {
+	t.Helper()
 	needFuse(t)
 	prog, err := buildProg()
 	must(t, err)
 	content, err := os.ReadFile(prog)
 	must(t, err)
-	fsys := treetest.FS(t, fmt.Sprintf(`
-		file /bin/prog 0755 %q
+	fsys := treetest.FS(t, fmt.Sprintf("file /bin/prog 0755 %q\n", content)+tree)
+	rec, err := record.NewFUSE(fsys, record.FUSEOptions{})
+	must(t, err)
+	t.Cleanup(func() { rec.Close() })
+	r := &recorded{&started{t: t, stdout: newLines(), stderr: newLines()}, rec, make(chan error, 1)}
+	go func() { r.served <- rec.Serve(t.Context()) }()
+	r.Container, err = New(t.Context(), spec, Options{
+		Lower:  Lower{Type: "fuse", Data: rec.MountData(), File: rec.Device()},
+		Stdout: r.stdout, Stderr: r.stderr,
+	})
+	must(t, err)
+	t.Cleanup(func() { r.Close() })
+	rec.SetProc(r.Proc())
+	rec.SetHelpers(r.InExec)
+	rec.SetPhase(record.Start)
+	must(t, r.Start(t.Context()))
+	return r
+}
+
+// accesses closes the container and gives its record.
+func (r *recorded) accesses() []record.Access {
+	r.t.Helper()
+	must(r.t, r.Close())
+	select {
+	case err := <-r.served:
+		must(r.t, err)
+	case <-time.After(20 * time.Second):
+		r.t.Fatal("the mount has not gone with the container")
+	}
+	accesses, err := r.rec.Accesses()
+	must(r.t, err)
+	return accesses
+}
+
+// TestRecorded checks what the sandbox does to a record: its own look-ups are not in it,
+// do not keep the program's from it, and no option of the overlay adds any.
+func TestRecorded(t *testing.T) {
+	spec := newSpec(strings.Fields("prog chmod 600 /data/big , ls /data , stat /run/dir /run/vol /app/none")...)
+	spec.Process.Cwd = "/app/etc"
+	spec.Mounts = append(spec.Mounts,
+		specs.Mount{Destination: "/app/vol", Type: volumeMount},
+		specs.Mount{Destination: "/run/vol", Type: volumeMount})
+	c := bootRecorded(t, spec, `
 		file /etc/passwd "root"
 		file /data/big "big"
 		file /data/other "other"
 		file /app/etc/x "x"
 		dir  /lib/dir
 		link /run -> lib
-	`, content))
-	rec, err := record.NewFUSE(fsys, record.FUSEOptions{})
-	must(t, err)
-	defer rec.Close()
-	served := make(chan error, 1)
-	go func() { served <- rec.Serve(t.Context()) }()
-	spec := newSpec(strings.Fields("prog chmod 600 /data/big , ls /data , stat /run/dir /run/vol /app/none")...)
-	spec.Process.Cwd = "/app/etc"
-	spec.Mounts = append(spec.Mounts,
-		specs.Mount{Destination: "/app/vol", Type: volumeMount},
-		specs.Mount{Destination: "/run/vol", Type: volumeMount})
-	out := newLines()
-	c, err := New(t.Context(), spec, Options{
-		Lower: Lower{Type: "fuse", Data: rec.MountData(), File: rec.Device()}, Stdout: out, Stderr: out,
-	})
-	must(t, err)
-	defer c.Close()
-	rec.SetProc(c.Proc())
-	rec.SetPhase(record.Start)
-	must(t, c.Start(t.Context()))
+	`)
 	<-c.Done()
-	rec.SetPhase(record.Setup)
+	c.rec.SetPhase(record.Setup)
 	changes, err := c.Changes(t.Context())
 	if diff := cmp.Diff([]Change{{"/data/big", Modified}}, changes); diff != "" || err != nil {
 		t.Error(err, diff)
 	}
-	must(t, c.Close())
-	select {
-	case err := <-served:
-		must(t, err)
-	case <-time.After(20 * time.Second):
-		t.Fatal("the mount has not gone with the container")
-	}
-	accesses, err := rec.Accesses()
-	must(t, err)
 	var got []string
-	for _, a := range accesses {
+	for _, a := range c.accesses() {
 		got = append(got, a.Path+" "+a.Ops.String()+" "+a.Process)
 	}
 	want := strings.Fields(`
@@ -139,6 +159,31 @@ func TestRecorded(t *testing.T) {
 		lines = append(lines, want[i]+" "+want[i+1]+" prog")
 	}
 	if diff := cmp.Diff(lines, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestInExec: of what is touched, a record tells commands of Exec and their children from
+// the program.
+func TestInExec(t *testing.T) {
+	c := bootRecorded(t, newSpec(strings.Fields("prog cat /data/own , child cat /data/child , wait")...), `
+		file /data/own "own"
+		file /data/child "child"
+		file /data/exec "exec"
+		file /data/execchild "execchild"
+	`)
+	c.says("waiting")
+	status, err := c.Exec(t.Context(), ExecOptions{Args: strings.Fields("prog cat /data/own /data/exec , child cat /data/execchild")})
+	if err != nil || status.Code != 0 {
+		t.Fatalf("%+v, %v", status, err)
+	}
+	var helpers []string
+	for _, a := range c.accesses() {
+		if a.Helper {
+			helpers = append(helpers, a.Path)
+		}
+	}
+	if diff := cmp.Diff([]string{"/data/exec", "/data/execchild"}, helpers); diff != "" {
 		t.Error(diff)
 	}
 }

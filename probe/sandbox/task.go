@@ -110,6 +110,7 @@ func translateDevice(d specs.LinuxDevice) (device, error) {
 // task is a process that init started for us: the program or a command of Exec.
 type task struct {
 	conn   *conn // to its launch, until that execs
+	join   bool  // a command of Exec
 	pid    int   // in init's pid namespace
 	pidfd  *os.File
 	output *output
@@ -123,7 +124,7 @@ func (c *Container) spawn(ctx context.Context, join bool, stdout, stderr io.Writ
 	if err != nil {
 		return nil, err
 	}
-	t := &task{conn: conn, exited: make(chan struct{})}
+	t := &task{conn: conn, join: join, exited: make(chan struct{})}
 	out, ends, err := newOutput(stdout, stderr)
 	if err != nil {
 		unix.Close(peer)
@@ -154,7 +155,10 @@ func (c *Container) spawn(ctx context.Context, join bool, stdout, stderr io.Writ
 		t.close()
 		return nil, err
 	}
-	t.pid, t.pidfd = r.m.PID, os.NewFile(uintptr(r.fds[0]), "pidfd")
+	t.pidfd = os.NewFile(uintptr(r.fds[0]), "pidfd")
+	c.mu.Lock()
+	t.pid = r.m.PID
+	c.mu.Unlock()
 	return t, nil
 }
 

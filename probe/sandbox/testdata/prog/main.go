@@ -47,6 +47,7 @@ var commands = map[string]func(args []string) error{
 	"peer":      peer,
 	"killself":  func([]string) error { return syscall.Kill(os.Getpid(), syscall.SIGKILL) },
 	"stay":      stay,
+	"child":     child,
 }
 
 func main() {
@@ -386,4 +387,11 @@ func stay([]string) error {
 	cmd := exec.Command("/proc/self/exe", "wait")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	return cmd.Start()
+}
+
+// child runs one of these programs as another process.
+func child(a []string) error {
+	cmd := exec.Command("/proc/self/exe", a...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	return cmd.Run()
 }
