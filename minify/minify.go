@@ -203,6 +203,9 @@ func (r *run) fetch(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("base: %w", err)
 		}
 		r.closers = append(r.closers, r.base.Close)
+		if transport.Same(r.base.Ref, r.output) {
+			return "", fmt.Errorf("%w: --tag %s would overwrite the base", transport.ErrUsage, r.output)
+		}
 	}
 	cfg, err := r.source.Image.ConfigFile()
 	if err != nil {
@@ -317,18 +320,22 @@ func (r *run) probeOptions(cfg v1.Config) probe.Options {
 	return o
 }
 
+// trace is what the selection goes by.
+func (r *run) trace() *probe.Trace {
+	if r.opts.Trace != nil {
+		return r.opts.Trace
+	}
+	return r.original.Trace
+}
+
 // choose selects what to keep.
 func (r *run) choose(ctx context.Context) (string, error) {
-	trace := r.original.Trace
-	if r.opts.Trace != nil {
-		trace = r.opts.Trace
-	}
 	kopts := keep.Options{Include: r.opts.Include, Exclude: r.opts.Exclude, Command: r.opts.Sandbox.Command}
 	if e := r.opts.Sandbox.Entrypoint; e != nil && *e != "" {
 		kopts.Entrypoint = []string{*e}
 	}
 	var err error
-	if r.selection, err = keep.Select(ctx, r.fat, trace, r.config, kopts); err != nil {
+	if r.selection, err = keep.Select(ctx, r.fat, r.trace(), r.config, kopts); err != nil {
 		return "", err
 	}
 	r.result.Selection = r.selection
@@ -338,12 +345,8 @@ func (r *run) choose(ctx context.Context) (string, error) {
 
 // write makes the slim image; nothing of it is stored yet.
 func (r *run) write(ctx context.Context) (string, error) {
-	trace := r.original.Trace
-	if r.opts.Trace != nil {
-		trace = r.opts.Trace
-	}
 	l, err := layer.Write(ctx, r.selection, layer.Options{
-		Compression: r.opts.Compression, Base: r.baseFS, Order: trace.Order(), Dir: r.opts.CacheDir,
+		Compression: r.opts.Compression, Base: r.baseFS, Order: r.trace().Order(), Dir: r.opts.CacheDir,
 	})
 	if err != nil {
 		return "", err

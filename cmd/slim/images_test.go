@@ -43,17 +43,7 @@ func TestImages(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { engine.Remove(slim) })
-			want, err := engine.Ask(t.Context(), img.Ref, img.Questions)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := engine.Ask(t.Context(), slim, img.Questions)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("under Docker fat (-) and slim (+) differ:\n%s", diff)
-			}
+			askAlike(t, img.Ref, slim, img.Questions)
 			fatFS, slimFS := loadFS(t, "docker-archive:"+img.Archive, cache), loadFS(t, out, cache)
 			compareEntries(t, fatFS, slimFS)
 			checkReport(t, report, fatFS, slimFS)
@@ -76,16 +66,22 @@ func TestEngineRoundTrip(t *testing.T) {
 	if out != slim+"\n" {
 		t.Errorf("stdout %q, want the reference of the result, %q", out, slim)
 	}
-	want, err := engine.Ask(t.Context(), img.Ref, img.Questions)
+	askAlike(t, img.Ref, slim, img.Questions)
+}
+
+// askAlike wants the same answers of both images under the Engine.
+func askAlike(t *testing.T, fat, slim string, questions []string) {
+	t.Helper()
+	want, err := engine.Ask(t.Context(), fat, questions)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := engine.Ask(t.Context(), slim, img.Questions)
+	got, err := engine.Ask(t.Context(), slim, questions)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("fat (-) and slim (+) differ:\n%s", diff)
+		t.Errorf("under Docker fat (-) and slim (+) differ:\n%s", diff)
 	}
 }
 

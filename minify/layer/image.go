@@ -1,6 +1,8 @@
 package layer
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"strings"
@@ -8,6 +10,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	specv1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -64,17 +67,85 @@ func image(orig v1.Image, l *Layer, opts ImageOptions) (v1.Image, error) {
 	if img, err = mutate.Append(img, adds...); err != nil {
 		return nil, err
 	}
+	img = mutate.Annotations(img, annotate(manifest.Annotations, opts)).(v1.Image)
+	raw, err := orig.RawConfigFile()
+	if err != nil {
+		return nil, err
+	}
 	stacked, err := img.ConfigFile()
 	if err != nil {
 		return nil, err
 	}
-	result := cfg.DeepCopy()
-	result.RootFS, result.History = stacked.RootFS, stacked.History
-	result.Config.Labels = annotate(result.Config.Labels, opts)
-	if img, err = mutate.ConfigFile(img, result); err != nil {
+	if raw, err = patchConfig(raw, stacked, annotate(cfg.Config.Labels, opts)); err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	return withConfig(img, raw)
+}
+
+// patchConfig changes in an image config what slim changes, and nothing else: it may
+// hold fields that no type here knows of.
+func patchConfig(raw []byte, stacked *v1.ConfigFile, labels map[string]string) ([]byte, error) {
+	var file, config map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &file); err != nil {
 		return nil, err
 	}
-	return mutate.Annotations(img, annotate(manifest.Annotations, opts)).(v1.Image), nil
+	if c, ok := file["config"]; ok {
+		if err := json.Unmarshal(c, &config); err != nil {
+			return nil, err
+		}
+	}
+	if config == nil {
+		config = make(map[string]json.RawMessage)
+	}
+	for _, field := range []struct {
+		in    map[string]json.RawMessage
+		name  string
+		value any
+	}{
+		{config, "Labels", labels},
+		{file, "config", &config},
+		{file, "rootfs", stacked.RootFS},
+		{file, "history", stacked.History},
+	} {
+		value, err := json.Marshal(field.value)
+		if err != nil {
+			return nil, err
+		}
+		field.in[field.name] = value
+	}
+	return json.Marshal(file)
+}
+
+// withConfig is img with the given config.
+func withConfig(img v1.Image, raw []byte) (v1.Image, error) {
+	manifest, err := img.Manifest()
+	if err != nil {
+		return nil, err
+	}
+	manifest = manifest.DeepCopy()
+	digest, size, err := v1.SHA256(bytes.NewReader(raw))
+	if err != nil {
+		return nil, err
+	}
+	manifest.Config.Digest, manifest.Config.Size = digest, size
+	rawManifest, err := json.Marshal(manifest)
+	if err != nil {
+		return nil, err
+	}
+	return partial.CompressedToImage(&assembled{img, raw, rawManifest})
+}
+
+// assembled is an image whose config and manifest are given.
+type assembled struct {
+	layers           v1.Image
+	config, manifest []byte
+}
+
+func (a *assembled) MediaType() (types.MediaType, error) { return types.OCIManifestSchema1, nil }
+func (a *assembled) RawConfigFile() ([]byte, error)      { return a.config, nil }
+func (a *assembled) RawManifest() ([]byte, error)        { return a.manifest, nil }
+func (a *assembled) LayerByDigest(h v1.Hash) (partial.CompressedLayer, error) {
+	return a.layers.LayerByDigest(h)
 }
 
 // annotate copies m, adds where the image comes from, and makes the inherited

@@ -107,7 +107,7 @@ func byName(list []workload.Observation) map[string]workload.Observation {
 }
 
 // Misses are the paths that the slim run looked up and did not find although the
-// original's tree has them, in the trace's order. One that the original's run did not
+// original's tree has them, sorted by path. One that the original's run did not
 // find either (a program that removes a file and looks again) is none.
 func Misses(original *rootfs.FS, originalTrace, slimTrace *probe.Trace) []Missed {
 	missedBefore := make(map[string]bool)
