@@ -86,7 +86,7 @@ func Run(ctx context.Context, fsys *rootfs.FS, opts Options) (*Result, error) {
 	for i, command := range runs {
 		one := opts
 		one.Sandbox.Command = command
-		if opts.WaitPorts != nil {
+		if i < len(opts.WaitPorts) {
 			one.Workload.WaitPorts = opts.WaitPorts[i]
 		}
 		start := time.Now()
@@ -143,7 +143,7 @@ func runOnce(ctx context.Context, fsys *rootfs.FS, opts Options) (_ *Trace, _ *w
 		Stderr: output.Stderr,
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, cause(ctx, err)
 	}
 	defer c.Close()
 	rec.SetProc(c.Proc())
@@ -161,7 +161,11 @@ func runOnce(ctx context.Context, fsys *rootfs.FS, opts Options) (_ *Trace, _ *w
 	if err := c.Close(); err != nil {
 		return nil, nil, err
 	}
-	<-served // the mount went with the container
+	select {
+	case <-served: // the mount went with the container
+	case <-ctx.Done():
+		return nil, nil, fmt.Errorf("wait for the recorder's end: %w", context.Cause(ctx))
+	}
 	accesses, err := rec.Accesses()
 	if err != nil {
 		return nil, nil, err
