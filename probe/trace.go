@@ -60,7 +60,7 @@ func (t *Trace) Order() []string {
 			used = append(used, a)
 		}
 	}
-	slices.SortFunc(used, func(a, b record.Access) int { return cmp.Compare(a.First, b.First) })
+	slices.SortStableFunc(used, func(a, b record.Access) int { return cmp.Compare(a.First, b.First) })
 	paths := make([]string, len(used))
 	for i, a := range used {
 		paths[i] = a.Path

@@ -1,12 +1,12 @@
 // Package record watches which files of a tree a program uses.
 //
-// A Recorder serves or observes one tree during one run and keeps, for each
-// path, what was done to it, in which order and phase and by whom. Events are
+// A recorder serves one tree during one run and keeps, for each path, what was done
+// to it, in which order and phase and by whom. Events are
 // never dropped: a recorder that could lose one fails the run instead.
 package record
 
 import (
-	"sort"
+	"slices"
 	"strings"
 )
 
@@ -115,5 +115,5 @@ type Access struct {
 
 // SortAccesses sorts by path, byte order.
 func SortAccesses(a []Access) {
-	sort.Slice(a, func(i, j int) bool { return a[i].Path < a[j].Path })
+	slices.SortFunc(a, func(x, y Access) int { return strings.Compare(x.Path, y.Path) })
 }

@@ -2,6 +2,7 @@ package rootfs
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -156,7 +157,7 @@ func (c *cache) commit(t *tempFile, diffID v1.Hash) error {
 	if t.name == "" {
 		// A file without a name can be linked to a free name only, and the layer's
 		// may be taken (damaged, or made by another run meanwhile): link, then rename.
-		name := filepath.Join(c.dir, tempPrefix+diffID.Hex+"-"+strconv.Itoa(os.Getpid())+"-"+strconv.FormatUint(uint64(t.Fd()), 10))
+		name := filepath.Join(c.dir, tempPrefix+rand.Text())
 		if err := unix.Flock(int(t.Fd()), unix.LOCK_EX); err != nil {
 			return fmt.Errorf("lock cache file: %w", err)
 		}

@@ -231,9 +231,9 @@ func (t *layerTree) dir(dir string) (*Node, error) {
 	return n, err
 }
 
-// walk finds a directory of this layer. Where one is missing it is made, or walk
-// returns a nil node if that is not wanted.
-func (t *layerTree) walk(dir string, make bool) (n *Node, followed bool, err error) {
+// walk finds a directory of this layer. Where one is missing it is made, or the node
+// is nil if create is false.
+func (t *layerTree) walk(dir string, create bool) (n *Node, followed bool, err error) {
 	n = t.root
 	for links := 0; dir != ""; {
 		var name string
@@ -249,7 +249,7 @@ func (t *layerTree) walk(dir string, make bool) (n *Node, followed bool, err err
 		}
 		c := t.names[nameKey{n, name}]
 		switch {
-		case c == nil && !make:
+		case c == nil && !create:
 			return nil, followed, nil
 		case c == nil:
 			if c, err = t.newNode(n, name, impliedDir()); err != nil {

@@ -49,6 +49,9 @@ func (w *changeWalk) dir(path string, below, opaque bool) error {
 		if err != nil {
 			return err
 		}
+		if path == "" { // as mountOverlay has it, whatever the lower one says
+			st.Mode, st.Uid, st.Gid = unix.S_IFDIR|0o755, 0, 0
+		}
 		// A folder is also copied up because of what lies in it: no change of its own.
 		if st.Mode != above.Mode || st.Uid != above.Uid || st.Gid != above.Gid {
 			w.add(path, Modified)

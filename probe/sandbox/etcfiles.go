@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -48,7 +49,7 @@ func etcFiles(spec *specs.Spec) ([]etcFile, error) {
 		{"/etc/hosts", hosts},
 	}
 	return slices.DeleteFunc(files, func(f etcFile) bool {
-		return slices.ContainsFunc(spec.Mounts, func(m specs.Mount) bool { return m.Destination == f.Path })
+		return slices.ContainsFunc(spec.Mounts, func(m specs.Mount) bool { return path.Clean(m.Destination) == f.Path })
 	}), nil
 }
 

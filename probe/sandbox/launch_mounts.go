@@ -232,12 +232,9 @@ func setRecursively(fd int, nodev, readonly bool) error {
 // fdPath names a descriptor as a path, through the scratch folder's own procfs.
 func fdPath(fd int) string { return fmt.Sprintf("proc/self/fd/%d", fd) }
 
-// etcFiles lays content over paths of the image, unless a mount of the job is there.
+// etcFiles lays content over paths of the image.
 func (l *launch) etcFiles() error {
 	for i, f := range l.job.Files {
-		if slices.ContainsFunc(l.job.Mounts, func(m mount) bool { return path.Clean(m.Target) == path.Clean(f.Path) }) {
-			continue
-		}
 		name := fmt.Sprintf("etc/%d", i)
 		if err := os.WriteFile(name, f.Content, 0o644); err != nil {
 			return err

@@ -224,6 +224,7 @@ func TestChanges(t *testing.T) {
 		{"a name that is not text", "prog write /data/\xff\xfe x", []Change{{"/data/\xff\xfe", Created}}},
 	}
 	tree := newTree(t)
+	must(t, os.Chmod(tree, 0o555)) // which the container's root does not take over
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			spec := newSpec(strings.Fields(tt.args)...)

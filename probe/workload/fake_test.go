@@ -238,6 +238,17 @@ func expect(t *testing.T, got, want string) {
 	}
 }
 
+// failed are the observations that say that the program failed.
+func (o *Outcome) failed() []Observation {
+	var failed []Observation
+	for _, row := range o.Observations {
+		if row.Failed {
+			failed = append(failed, row)
+		}
+	}
+	return failed
+}
+
 // row finds an observation by name.
 func row(t *testing.T, o *Outcome, name string) Observation {
 	t.Helper()

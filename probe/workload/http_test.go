@@ -84,7 +84,7 @@ func TestCrawl(t *testing.T) {
 			if !slices.Equal(s.got, test.want) {
 				t.Errorf("asked for\n%q, want\n%q", s.got, test.want)
 			}
-			if failed := o.Failed(); failed != nil {
+			if failed := o.failed(); failed != nil {
 				t.Errorf("failed: %v", failed)
 			}
 		})

@@ -79,7 +79,7 @@ func (c *Capture) Sum() string {
 	if c.size == 0 {
 		return "empty"
 	}
-	return fmt.Sprintf("%d bytes sha256:%.16x", c.size, c.hash.Sum(nil)[:8])
+	return fmt.Sprintf("%d bytes sha256:%x", c.size, c.hash.Sum(nil)[:8])
 }
 
 // Text is what was kept, with a line in between that says how much is left out. It

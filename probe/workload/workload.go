@@ -135,17 +135,6 @@ type Outcome struct {
 	Status sandbox.ExitStatus
 }
 
-// Failed are the observations that say that the program failed.
-func (o *Outcome) Failed() []Observation {
-	var failed []Observation
-	for _, row := range o.Observations {
-		if row.Failed {
-			failed = append(failed, row)
-		}
-	}
-	return failed
-}
-
 // run is one run in the making.
 type run struct {
 	c    Container

@@ -77,7 +77,7 @@ func TestOutputDetail(t *testing.T) {
 	if got := row(t, o, "stderr").Detail; got != "no such module: x\n" {
 		t.Errorf("detail of stderr: %q", got)
 	}
-	if failed := o.Failed(); len(failed) != 1 || failed[0].Name != "exit status" {
+	if failed := o.failed(); len(failed) != 1 || failed[0].Name != "exit status" {
 		t.Errorf("failed: %v", failed)
 	}
 }
@@ -147,7 +147,7 @@ func TestReady(t *testing.T) {
 					t.Errorf("no %q in:\n%s", has, got)
 				}
 			}
-			if failed := o.Failed(); failed != nil || o.Ports[0] != test.primary {
+			if failed := o.failed(); failed != nil || o.Ports[0] != test.primary {
 				t.Errorf("failed %v, ports %v, want %d first", failed, o.Ports, test.primary)
 			}
 		})
@@ -158,7 +158,7 @@ func TestReady(t *testing.T) {
 func TestListensElsewhere(t *testing.T) {
 	l, port := listen(t, "127.0.0.1")
 	o := outcome(t, newFake(serve(l, text(200, "x"))), Options{Exposed: []uint16{1}, ReadyTimeout: 50 * time.Millisecond})
-	if failed := o.Failed(); failed != nil || o.Ports[0] != port {
+	if failed := o.failed(); failed != nil || o.Ports[0] != port {
 		t.Errorf("failed %v, ports %v", failed, o.Ports)
 	}
 	row(t, o, fmt.Sprintf("GET :%d/ status", port))
@@ -199,7 +199,7 @@ func TestNeverListens(t *testing.T) {
 			if !o.Server {
 				t.Error("not taken for a server")
 			}
-			if failed := o.Failed(); len(failed) > 0 && !strings.Contains(failed[0].Detail, "starting") {
+			if failed := o.failed(); len(failed) > 0 && !strings.Contains(failed[0].Detail, "starting") {
 				t.Errorf("detail without the program's output: %q", failed[0].Detail)
 			}
 		})
@@ -242,7 +242,7 @@ func TestEphemeralPort(t *testing.T) {
 	}
 	o := outcome(t, newFake(p), Options{Exposed: []uint16{port}, WaitPorts: []uint16{port, 33333}})
 	got := strings.Replace(row(t, o, "ports").Value, fmt.Sprint(port), "P", 1)
-	if failed := o.Failed(); failed != nil || !strings.Contains(got, "127.0.0.1:ephemeral") || !strings.Contains(got, "127.0.0.1:P") {
+	if failed := o.failed(); failed != nil || !strings.Contains(got, "127.0.0.1:ephemeral") || !strings.Contains(got, "127.0.0.1:P") {
 		t.Errorf("failed %v, ports %q", failed, got)
 	}
 }
@@ -264,12 +264,12 @@ func TestEphemeralPortAlone(t *testing.T) {
 
 	stays := newFake(serve(l, text(200, "x")))
 	o := outcome(t, stays, Options{ReadyTimeout: 50 * time.Millisecond})
-	if failed := o.Failed(); failed != nil || !slices.Equal(o.Ports, []uint16{port}) {
+	if failed := o.failed(); failed != nil || !slices.Equal(o.Ports, []uint16{port}) {
 		t.Errorf("failed %v, ports %v", failed, o.Ports)
 	}
 	again, port := listen(t, "127.0.0.1")
 	o = outcome(t, newFake(serve(again, text(200, "x"))), Options{WaitPorts: o.Ports})
-	if failed := o.Failed(); failed != nil || !slices.Equal(o.Ports, []uint16{port}) {
+	if failed := o.failed(); failed != nil || !slices.Equal(o.Ports, []uint16{port}) {
 		t.Errorf("next run: failed %v, ports %v", failed, o.Ports)
 	}
 }
