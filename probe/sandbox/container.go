@@ -109,7 +109,6 @@ type Container struct {
 	netns   *os.File // nil with the host's network
 	started atomic.Bool
 	listens chan struct{}
-	killed  atomic.Int32
 	done    chan struct{}
 
 	work      sync.WaitGroup // reader, pumps, supervisors

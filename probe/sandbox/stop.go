@@ -12,44 +12,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// KillReason says why Stop had to kill.
-type KillReason int32
-
-// Why Stop had to kill.
-const (
-	// NotKilled: the program ended by itself, or has not ended.
-	NotKilled KillReason = iota
-	// KilledDeaf: the program does not handle the signal, and the kernel keeps a
-	// signal's default action from PID 1, so waiting would have changed nothing.
-	KilledDeaf
-	// KilledLate: the program was still there when the time was up.
-	KilledLate
-)
-
-// Killed says whether and why Stop killed the program.
-func (c *Container) Killed() KillReason { return KillReason(c.killed.Load()) }
-
 // Signal sends a signal to the program; os.ErrProcessDone if it has ended.
 func (c *Container) Signal(sig unix.Signal) error { return c.program.signal(sig) }
 
 // Stop sends sig and waits for the program, at most grace, then kills the container; when
 // it returns nil, Done is closed. Where the signal cannot have an effect it kills at once,
-// with the result that docker stop has after ten seconds; see Killed. If ctx ends, it
-// kills too and gives the context's error.
+// with the result that docker stop has after ten seconds. If ctx ends, it kills too and
+// gives the context's error.
 func (c *Container) Stop(ctx context.Context, sig unix.Signal, grace time.Duration) error {
-	reason := KilledLate
 	deaf, err := c.deaf(sig)
-	if err == nil && deaf {
-		reason, grace = KilledDeaf, 0
-	} else if err == nil {
+	if err == nil && !deaf {
 		err = c.Signal(sig)
 	}
 	if err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stop container: %w", err)
 	}
-	timer := time.NewTimer(grace)
-	defer timer.Stop()
-	if reason != KilledDeaf {
+	if !deaf {
+		timer := time.NewTimer(grace)
+		defer timer.Stop()
 		select {
 		case <-c.done:
 			return nil
@@ -57,8 +37,8 @@ func (c *Container) Stop(ctx context.Context, sig unix.Signal, grace time.Durati
 		case <-ctx.Done():
 		}
 	}
-	if err := c.Signal(unix.SIGKILL); err == nil {
-		c.killed.CompareAndSwap(int32(NotKilled), int32(reason))
+	if err := c.Signal(unix.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("stop container: %w", err)
 	}
 	select {
 	case <-c.done:
