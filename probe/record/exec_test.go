@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"slim/testdata/skip"
 )
 
 // What was executed, and under which name, told apart from what was only read.
@@ -14,7 +16,7 @@ func TestExec(t *testing.T) {
 	const loader = "/lib64/ld-linux-x86-64.so.2"
 	ld, err := filepath.EvalSymlinks(loader)
 	if err != nil {
-		skip(t, err)
+		skip.Test(t, "%v", err)
 	}
 	fsys := machine(t, []string{"/bin/sh", "/bin/cat", "/bin/true", "/sbin/ldconfig", "/etc/passwd"}, map[string]string{
 		"/app/run":   "#!/bin/sh\ncat /app/data\n",

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"slim/probe/rootfs"
+	"slim/testdata/skip"
 )
 
 // machine makes a tree of files of this machine, with the links on the way to
@@ -22,7 +23,7 @@ func machine(t testing.TB, paths []string, extra map[string]string) *rootfs.FS {
 	m := collector{seen: map[string]bool{}}
 	for _, p := range paths {
 		if _, err := os.Stat(p); err != nil {
-			skip(t, err)
+			skip.Test(t, "%v", err)
 		}
 		if err := m.add(p); err != nil {
 			t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"slim/probe/rootfs"
+	"slim/testdata/skip"
 )
 
 // Everything that strace saw a real workload ask for is in the record of the
@@ -20,7 +21,7 @@ import (
 func TestComplete(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
-		skip(t, err)
+		skip.Test(t, "%v", err)
 	}
 	fsys := machine(t, []string{
 		"/bin/sh", "/bin/ls", "/bin/cat", "/usr/bin/find", "/bin/grep", "/usr/bin/sort", "/bin/readlink", "/usr/bin/stat",

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/compression"
 
 	"slim/probe/rootfs/treetest"
+	"slim/testdata/skip"
 )
 
 // sparseFile makes a file of size bytes with pieces of content at every step.
@@ -46,7 +47,7 @@ func sparseFile(t *testing.T, path string, size, step int64) []byte {
 // TestSparse reads what GNU tar writes in each of its formats.
 func TestSparse(t *testing.T) {
 	if out, err := exec.Command("tar", "--version").Output(); err != nil || !strings.Contains(string(out), "GNU tar") {
-		unable(t, "no GNU tar: %v", err)
+		skip.Test(t, "no GNU tar: %v", err)
 	}
 	dir := t.TempDir()
 	files := map[string][]byte{}

@@ -20,6 +20,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"slim/probe/rootfs/treetest"
+	"slim/testdata/skip"
 )
 
 // report is what testdata/report prints.
@@ -62,7 +63,7 @@ func docker(t *testing.T, stdin io.Reader, args ...string) []byte {
 // and options.
 func TestPlanAgainstEngine(t *testing.T) {
 	if out, err := exec.Command("docker", "version", "--format", "{{.Server.Version}}").CombinedOutput(); err != nil {
-		skip(t, fmt.Sprintf("no Docker Engine: %v: %s", err, out))
+		skip.Test(t, "no Docker Engine: %v: %s", err, out)
 	}
 	tree := treetest.FS(t, accounts)
 	image := v1.Config{

@@ -15,6 +15,7 @@ import (
 
 	"slim/probe/record"
 	"slim/probe/rootfs/treetest"
+	"slim/testdata/skip"
 )
 
 // fuseLower serves a folder by FUSE, from the moment it is mounted.
@@ -46,7 +47,7 @@ func needFuse(t *testing.T) {
 	t.Helper()
 	needRoot(t)
 	if _, err := os.Stat("/dev/fuse"); err != nil {
-		skip(t, err.Error())
+		skip.Test(t, "%v", err)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"slim/testdata/skip"
 )
 
 // onOwnThread runs fn on a thread that ends with it. It is never the first thread, which Go
@@ -149,7 +151,7 @@ func TestFilterOtherABI(t *testing.T) {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	if err := exec.Command(prog).Run(); err != nil {
-		skip(t, "this kernel does not run 32-bit programs: "+err.Error())
+		skip.Test(t, "this kernel does not run 32-bit programs: %v", err)
 	}
 	listen, err := listenNotifyFilter()
 	if err != nil {
@@ -227,13 +229,4 @@ func countListens(t *testing.T, listener, pipe int) int {
 func ioctl(fd int, request uintptr, arg unsafe.Pointer) unix.Errno {
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(arg))
 	return errno
-}
-
-// skip says why a test cannot run here, which is a failure where it must.
-func skip(t *testing.T, reason string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(reason)
-	}
-	t.Skip(reason)
 }

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -126,15 +125,6 @@ func listen(t *testing.T, host string) (net.Listener, uint16) {
 	}
 	t.Cleanup(func() { l.Close() })
 	return l, uint16(l.Addr().(*net.TCPAddr).Port)
-}
-
-// skip skips a test that cannot run on this machine, which is a failure in CI.
-func skip(t *testing.T, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format, args...)
 }
 
 // serve is a program that serves HTTP on l until it is stopped.

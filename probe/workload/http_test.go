@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"slim/probe/sandbox"
+	"slim/testdata/skip"
 )
 
 // site serves pages by path; a value that begins with "->" redirects. It counts
@@ -311,7 +312,7 @@ func TestFirstWord(t *testing.T) {
 func TestIPv6Only(t *testing.T) {
 	probe, err := net.Listen("tcp", "[::1]:0")
 	if err != nil {
-		skip(t, "no IPv6 on this machine's loopback: %v", err)
+		skip.Test(t, "no IPv6 on this machine's loopback: %v", err)
 	}
 	probe.Close()
 	for _, bound := range []string{"::1", "::"} {

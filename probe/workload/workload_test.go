@@ -18,6 +18,7 @@ import (
 
 	"slim/probe/record"
 	"slim/probe/sandbox"
+	"slim/testdata/skip"
 )
 
 var discard = log.New(io.Discard, "", 0)
@@ -234,7 +235,7 @@ func TestEphemeralPort(t *testing.T) {
 	l, port := listen(t, "127.0.0.1")
 	extra, chosen := listen(t, "127.0.0.1")
 	if chosen < 32768 || chosen > 60999 {
-		skip(t, "this machine's ephemeral ports are not the usual ones: %d", chosen)
+		skip.Test(t, "this machine's ephemeral ports are not the usual ones: %d", chosen)
 	}
 	p := func(ctx context.Context, f *fake) sandbox.ExitStatus {
 		f.announce(extra, "127.0.0.1")
@@ -252,7 +253,7 @@ func TestEphemeralPort(t *testing.T) {
 func TestEphemeralPortAlone(t *testing.T) {
 	l, port := listen(t, "127.0.0.1")
 	if port < 32768 || port > 60999 {
-		skip(t, "this machine's ephemeral ports are not the usual ones: %d", port)
+		skip.Test(t, "this machine's ephemeral ports are not the usual ones: %d", port)
 	}
 	ends := newFake(func(_ context.Context, f *fake) sandbox.ExitStatus {
 		f.announce(l, "127.0.0.1")
