@@ -150,14 +150,14 @@ func (f *flags) run(cmd *cobra.Command, args []string, ui *terminal) error {
 	f.Progress = ui.step
 	result, err := minify.Run(cmd.Context(), image, f.Options)
 	ui.done()
+	if err == nil { // the image is stored, whatever becomes of the files
+		ui.summary(result)
+		err = ui.result(result, f.format)
+	}
 	if ferr := f.writeFiles(result); err == nil {
 		err = ferr
 	}
-	if err != nil {
-		return err
-	}
-	ui.summary(result)
-	return ui.result(result, f.format)
+	return err
 }
 
 // complete turns the parsed flags into options and returns the image.
