@@ -235,7 +235,7 @@ func sessionOf(dir int, pid string) int {
 	return n
 }
 
-// readFile reads the begin of a file of procfs into buf; nothing if it cannot.
+// readFile reads the start of a file of procfs into buf; nothing if it cannot.
 func readFile(dir int, name string, buf []byte) []byte {
 	fd := openat(dir, name)
 	if fd < 0 {

@@ -20,7 +20,7 @@ type assembler struct {
 // bpfLabel is an instruction's place, counted from the end of the program.
 type bpfLabel int
 
-// near is how far a conditional jump reaches for certain: 255, less the long jump
+// near is how far a conditional jump is sure to reach: 255, less the long jump
 // that may come to lie between.
 const near = 254
 

@@ -47,7 +47,7 @@ type initProcess struct {
 	pidNS, mountNS *os.File
 }
 
-// runInit serves until the parent closes its end, by intent or by dying; then the kernel
+// runInit serves until the parent closes its end, on purpose or by dying; then the kernel
 // ends everything in the pid namespace and unmounts all, as it does if init itself is killed.
 func runInit() int {
 	c, err := newConn(controlFd)

@@ -38,9 +38,9 @@ func runLaunch() int {
 }
 
 func (l *launch) run() error {
-	m, _, err := l.conn.recv()
-	if err != nil || m.Job == nil {
-		return fmt.Errorf("launch: no job: %w", err)
+	m, err := l.hear(msgJob)
+	if err != nil {
+		return err
 	}
 	l.job = m.Job
 	ready := &message{Kind: msgReady}
@@ -56,10 +56,22 @@ func (l *launch) run() error {
 	if err := l.conn.send(ready); err != nil {
 		return err
 	}
-	if m, _, err = l.conn.recv(); err != nil || m.Kind != msgStart {
-		return fmt.Errorf("launch: not started: %w", err)
+	if _, err := l.hear(msgStart); err != nil {
+		return err
 	}
 	return l.exec()
+}
+
+// hear waits for the one message that can come now.
+func (l *launch) hear(kind string) (*message, error) {
+	m, _, err := l.conn.recv()
+	if err != nil {
+		return nil, fmt.Errorf("launch: wait for %s: %w", kind, err)
+	}
+	if m.Kind != kind {
+		return nil, fmt.Errorf("launch: %s instead of %s", m.Kind, kind)
+	}
+	return m, nil
 }
 
 // joinMounts enters the program's mount namespace, whose root then is this process's.

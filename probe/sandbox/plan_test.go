@@ -27,6 +27,21 @@ const accounts = `
 
 func ptr[T any](v T) *T { return &v }
 
+// refused checks that err is ErrStart with the text want, or nil where want is "".
+func refused(t *testing.T, err error, want string) bool {
+	t.Helper()
+	if want == "" {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return false
+	}
+	if !errors.Is(err, ErrStart) || !strings.Contains(err.Error(), want) {
+		t.Fatalf("error %v, want ErrStart with %q", err, want)
+	}
+	return true
+}
+
 func TestPlanCommand(t *testing.T) {
 	tests := []struct {
 		name       string
@@ -53,14 +68,8 @@ func TestPlanCommand(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			spec, err := Plan(fsys, Config{Image: tt.image, Command: tt.command, Entrypoint: tt.entrypoint})
-			if tt.wantErr != "" {
-				if !errors.Is(err, ErrStart) || !strings.Contains(err.Error(), tt.wantErr) {
-					t.Fatalf("error %v, want ErrStart with %q", err, tt.wantErr)
-				}
+			if refused(t, err, tt.wantErr) {
 				return
-			}
-			if err != nil {
-				t.Fatal(err)
 			}
 			if diff := cmp.Diff(tt.want, spec.Process.Args); diff != "" {
 				t.Error(diff)
@@ -131,14 +140,8 @@ func TestPlanUser(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.image+" "+tt.flag, func(t *testing.T) {
 			spec, err := Plan(fsys, Config{Image: v1.Config{Cmd: []string{"x"}, User: tt.image}, User: tt.flag})
-			if tt.wantErr != "" {
-				if !errors.Is(err, ErrStart) || !strings.Contains(err.Error(), tt.wantErr) {
-					t.Fatalf("error %v, want ErrStart with %q", err, tt.wantErr)
-				}
+			if refused(t, err, tt.wantErr) {
 				return
-			}
-			if err != nil {
-				t.Fatal(err)
 			}
 			if diff := cmp.Diff(tt.want, spec.Process.User); diff != "" {
 				t.Error(diff)

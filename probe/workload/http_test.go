@@ -446,7 +446,7 @@ func TestNamedChecks(t *testing.T) {
 	})
 }
 
-// A large body is compared whole, and one beyond the bound by its begin; what is
+// A large body is compared whole, and one beyond the bound by its start; what is
 // kept of it stays small.
 func TestLargeBody(t *testing.T) {
 	l, port := listen(t, "127.0.0.1")

@@ -15,7 +15,7 @@ type Output struct {
 }
 
 // NewOutput makes an Output that keeps at most limit bytes of each stream, half of
-// them from its begin and half from its end. All bytes count for the comparison.
+// them from its start and half from its end. All bytes count for the comparison.
 func NewOutput(limit int) *Output {
 	return &Output{
 		Stdout: newCapture(limit/2, limit/2),
@@ -37,7 +37,7 @@ func (o *Output) lastWords() string {
 	return ""
 }
 
-// Capture is a writer that keeps the begin and the end of a stream, its length and
+// Capture is a writer that keeps the start and the end of a stream, its length and
 // its hash: bounded memory for a stream of any length. It is safe for use by several
 // goroutines.
 type Capture struct {
@@ -71,7 +71,7 @@ func (c *Capture) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Sum identifies all that was written: "empty", or its length and the begin of its
+// Sum identifies all that was written: "empty", or its length and the start of its
 // SHA-256 ("612 bytes sha256:1b4f0e9851971998").
 func (c *Capture) Sum() string {
 	c.mu.Lock()

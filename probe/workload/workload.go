@@ -114,7 +114,7 @@ type Observation struct {
 	Value string
 	// Failed says that this is wrong by itself, whatever another run shows.
 	Failed bool
-	// Detail is text of bounded length that shows more: the begin of a body, the
+	// Detail is text of bounded length that shows more: the start of a body, the
 	// output. It may differ where Value does not.
 	Detail string
 }
