@@ -17,6 +17,7 @@ import (
 	"slim/minify/transport"
 	"slim/probe/rootfs"
 	"slim/testdata/engine"
+	"slim/testdata/skip"
 )
 
 // TestImages slims every image of testdata/images and asks a Docker Engine
@@ -87,15 +88,9 @@ func askAlike(t *testing.T, fat, slim string, questions []string) {
 
 func requireEngine(t *testing.T) {
 	t.Helper()
-	skip := t.Skip
-	if os.Getenv("CI") == "true" {
-		skip = t.Fatal
-	}
-	if os.Getuid() != 0 {
-		skip("needs root")
-	}
+	requireRoot(t)
 	if out, err := exec.Command("docker", "version").CombinedOutput(); err != nil {
-		skip(fmt.Sprintf("needs a Docker Engine (testdata/setup): %v\n%s", err, out))
+		skip.Test(t, "needs a Docker Engine (testdata/setup): %v\n%s", err, out)
 	}
 }
 

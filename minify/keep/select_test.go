@@ -34,7 +34,7 @@ func TestTouched(t *testing.T) {
 			file /usr/bin/tool 0755`,
 		trace: `
 			/app/a r start nginx
-			/app/b psr test
+			/app/b psrh test
 			/app/c s stop sh
 			/app/d a start sh
 			/app/e p start sh
@@ -46,7 +46,7 @@ func TestTouched(t *testing.T) {
 		want: `
 			/app parent: holds /app/a
 			/app/a touched: read by nginx at start
-			/app/b touched: read in the test
+			/app/b touched: read in the test, for a check inside the container
 			/app/c touched: stat'ed by sh at stop
 			/app/d touched: attributes read by sh at start
 			/app/data touched: listed by python3 in the test

@@ -72,5 +72,8 @@ func describe(a record.Access, n *rootfs.Node) string {
 	case record.Stop:
 		text += " at stop"
 	}
+	if a.Helper {
+		text += ", for a check inside the container"
+	}
 	return text
 }

@@ -25,6 +25,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
+
+	"slim/testdata/skip"
 )
 
 // layerTar is a layer of one file.
@@ -202,20 +204,11 @@ func testRegistry(t *testing.T) string {
 	return strings.TrimPrefix(s.URL, "http://") + "/"
 }
 
-// missing skips a test that the machine cannot run, and fails it under CI.
-func missing(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(what)
-	}
-	t.Skip(what)
-}
-
 func tool(t *testing.T, name string) func(t *testing.T, args ...string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		missing(t, name+" is not installed")
+		skip.Test(t, "%s is not installed", name)
 	}
 	return func(t *testing.T, args ...string) string {
 		t.Helper()
