@@ -25,7 +25,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/types"
-	"golang.org/x/sys/unix"
 
 	"slim/minify/keep"
 	"slim/probe/rootfs"
@@ -85,7 +84,7 @@ func Write(ctx context.Context, sel *keep.Selection, opts Options) (_ *Layer, er
 	if !opts.Compression.Valid() {
 		return nil, fmt.Errorf("write layer: unknown compression %q", opts.Compression)
 	}
-	file, err := unnamed(opts.Dir)
+	file, err := rootfs.Unnamed(opts.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("write layer: %w", err)
 	}
@@ -139,7 +138,7 @@ func (l *Layer) writeStream(ctx context.Context, b *blob, sel *keep.Selection, o
 const estargzWorkers = 4
 
 func (l *Layer) writeEStargz(ctx context.Context, b *blob, sel *keep.Selection, opts Options) error {
-	plain, err := unnamed(opts.Dir)
+	plain, err := rootfs.Unnamed(opts.Dir)
 	if err != nil {
 		return err
 	}
@@ -214,26 +213,6 @@ func (b *blob) Size() (int64, error)                { return b.size, nil }
 func (b *blob) MediaType() (types.MediaType, error) { return b.mediaType, nil }
 func (b *blob) Compressed() (io.ReadCloser, error) {
 	return io.NopCloser(io.NewSectionReader(b.file, 0, b.size)), nil
-}
-
-// unnamed makes a temporary file without a name, so that not even a SIGKILL leaves it
-// behind. Where the file system cannot do that, it has one for a moment.
-func unnamed(dir string) (*os.File, error) {
-	if dir == "" {
-		dir = os.TempDir()
-	}
-	if f, err := os.OpenFile(dir, unix.O_TMPFILE|os.O_RDWR, 0o600); err == nil {
-		return f, nil
-	}
-	f, err := os.CreateTemp(dir, "slim-layer-")
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Remove(f.Name()); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
 }
 
 // readerAt ends with the context. The library's own option for that removes its

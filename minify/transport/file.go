@@ -14,26 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tempFile opens a file without a name in dir, so that nothing is left of it
-// when the process ends, by SIGKILL even.
-func tempFile(dir string) (*os.File, error) {
-	if dir == "" {
-		dir = os.TempDir()
-	}
-	if f, err := openUnnamed(dir); err == nil {
-		return f, nil
-	}
-	f, err := os.CreateTemp(dir, "slim-*")
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Remove(f.Name()); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
 func openUnnamed(dir string) (*os.File, error) {
 	return os.OpenFile(dir, unix.O_TMPFILE|os.O_RDWR, 0o666)
 }

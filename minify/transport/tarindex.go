@@ -12,6 +12,8 @@ import (
 	"path"
 	"strings"
 
+	"slim/probe/rootfs"
+
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )
@@ -102,7 +104,7 @@ func replace(old *os.File) func(*os.File, error) (*os.File, error) {
 
 // spool copies r to an unnamed file.
 func spool(ctx context.Context, r io.Reader, tempDir string) (*os.File, error) {
-	f, err := tempFile(tempDir)
+	f, err := rootfs.Unnamed(tempDir)
 	if err != nil {
 		return nil, err
 	}

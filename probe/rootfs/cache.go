@@ -93,18 +93,21 @@ type tempFile struct {
 const tempPrefix = ".tmp-"
 
 func (c *cache) create() (*tempFile, error) {
-	dir := c.dir
-	if dir == "" {
-		dir = os.TempDir()
+	if c.dir == "" {
+		f, err := Unnamed("")
+		if err != nil {
+			return nil, fmt.Errorf("make cache file: %w", err)
+		}
+		return &tempFile{File: f}, nil
 	}
-	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	fd, err := unix.Open(c.dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err == nil {
-		return &tempFile{File: os.NewFile(uintptr(fd), filepath.Join(dir, "layer"))}, nil
+		return &tempFile{File: os.NewFile(uintptr(fd), filepath.Join(c.dir, "layer"))}, nil
 	}
 	if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EINVAL) {
-		return nil, fmt.Errorf("make cache file: %w", &fs.PathError{Op: "open", Path: dir, Err: err})
+		return nil, fmt.Errorf("make cache file: %w", &fs.PathError{Op: "open", Path: c.dir, Err: err})
 	}
-	t, err := c.createNamed(dir)
+	t, err := c.createNamed()
 	if err != nil {
 		return nil, fmt.Errorf("make cache file: %w", err)
 	}
@@ -112,25 +115,22 @@ func (c *cache) create() (*tempFile, error) {
 }
 
 // createNamed is for file systems without O_TMPFILE.
-func (c *cache) createNamed(dir string) (*tempFile, error) {
+func (c *cache) createNamed() (*tempFile, error) {
 	for {
-		f, err := os.CreateTemp(dir, tempPrefix)
+		f, err := os.CreateTemp(c.dir, tempPrefix)
 		if err != nil {
 			return nil, err
 		}
 		t := &tempFile{File: f, name: f.Name()}
 		var stat unix.Stat_t
-		if c.dir == "" {
-			err = os.Remove(t.name)
-			t.name = ""
-		} else if err = unix.Flock(int(f.Fd()), unix.LOCK_EX); err == nil {
+		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX); err == nil {
 			err = unix.Fstat(int(f.Fd()), &stat)
 		}
 		switch {
 		case err != nil:
 			t.discard()
 			return nil, err
-		case t.name != "" && stat.Nlink == 0:
+		case stat.Nlink == 0:
 			f.Close() // swept by another run before it was locked
 		default:
 			return t, nil

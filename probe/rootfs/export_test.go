@@ -27,7 +27,7 @@ func StoreNamed(dir string, diffID v1.Hash, data []byte, during func()) error {
 	if err != nil {
 		return err
 	}
-	t, err := c.createNamed(dir)
+	t, err := c.createNamed()
 	if err != nil {
 		return err
 	}
