@@ -232,7 +232,7 @@ func clean(ts *testscript.TestScript, neg bool, args []string) {
 	for _, f := range left {
 		ts.Fatalf("temporary file left: %s", f.Name())
 	}
-	cached, err := filepath.Glob(filepath.Join(ts.Getenv("SLIM_CACHE_DIR"), "slim-layer-*"))
+	cached, err := filepath.Glob(filepath.Join(ts.Getenv("SLIM_CACHE_DIR"), "slim-*"))
 	ts.Check(err)
 	if len(cached) > 0 {
 		ts.Fatalf("temporary files left: %v", cached)

@@ -182,6 +182,13 @@ func Run(ctx context.Context, c Container, out *Output, opts Options) (*Outcome,
 			return nil, err
 		}
 	}
+	if r.ended() && !r.explicit() {
+		// It listened for a while, as a server does that leaves the work to a child and
+		// ends: how far the checks got is chance, how it ended is not.
+		r.outcome = &Outcome{Ready: r.outcome.Ready}
+		r.endedByItself()
+		return r.outcome, nil
+	}
 	if err := r.stop(ctx); err != nil {
 		return nil, err
 	}

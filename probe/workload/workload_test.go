@@ -315,6 +315,37 @@ func TestEndsDuringChecks(t *testing.T) {
 	}
 }
 
+// A program that listens and ends, whatever the checks found until then, is one that
+// ends by itself: a server that leaves its work to a child, in a race with the checks.
+func TestListensAndEnds(t *testing.T) {
+	for _, code := range []int{0, 4} {
+		l, port := listen(t, "127.0.0.1")
+		f := newFake(nil)
+		f.program = func(ctx context.Context, f *fake) sandbox.ExitStatus {
+			asked := make(chan struct{}, 10)
+			srv := &http.Server{ErrorLog: discard, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				asked <- struct{}{}
+			})}
+			go srv.Serve(l)
+			f.announce(l, "127.0.0.1")
+			<-asked
+			srv.Close()
+			fmt.Fprint(f.out.Stdout, "done\n")
+			return sandbox.ExitStatus{Code: code}
+		}
+		o := outcome(t, f, Options{Exposed: []uint16{port}})
+		if o.Server || o.Ports != nil {
+			t.Errorf("server: %v, ports %v", o.Server, o.Ports)
+		}
+		if got := row(t, o, "exit status"); got.Value != fmt.Sprint(code) || got.Failed != (code != 0) {
+			t.Errorf("exit status: %+v", got)
+		}
+		if len(o.Observations) != 3 {
+			t.Errorf("observations: %+v", o.Observations)
+		}
+	}
+}
+
 // When the context ends the error says what was waited for, at each stage.
 func TestContextEnds(t *testing.T) {
 	hang := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
