@@ -293,6 +293,7 @@ func (r *run) probe(ctx context.Context) (string, error) {
 		return "", err
 	}
 	r.result.Trace = r.original.Trace
+	r.result.Silent = silent(workload.ExposedPorts(r.config), r.original)
 	if failed := r.original.Failed(); len(failed) > 0 {
 		return "", fmt.Errorf("%w: %s", ErrOriginal, describe(failed))
 	}

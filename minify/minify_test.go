@@ -1,10 +1,13 @@
 package minify
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"slim/minify/transport"
+	"slim/probe"
+	"slim/probe/workload"
 )
 
 func TestOutputRef(t *testing.T) {
@@ -46,5 +49,44 @@ func TestOutputRef(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestFirstDifference(t *testing.T) {
+	long := strings.Repeat("x", 300)
+	for _, tt := range []struct{ original, slim, want string }{
+		{"a\nb\nc\n", "a\nB\nc\n", `line 2 is "B", was "b"`},
+		{"a\nb\n", "a\n", `line 2 is "", was "b"`},
+		{"a\nb", "a", `line 2 is missing: "b"`},
+		{"a", "a\nb", `line 2 was not there: "b"`},
+		{"a\n", "a\n", ""},
+		{"", "a", ""},
+		{"a", "", ""},
+		{long, "y", `line 1 is "y", was "` + long[:200] + `…"`},
+	} {
+		if got := firstDifference(tt.original, tt.slim); got != tt.want {
+			t.Errorf("%q, %q: got %s, want %s", tt.original, tt.slim, got, tt.want)
+		}
+	}
+}
+
+func TestSilent(t *testing.T) {
+	server := func(ports ...uint16) *workload.Outcome { return &workload.Outcome{Server: true, Ports: ports} }
+	command := &workload.Outcome{}
+	for _, tt := range []struct {
+		name     string
+		exposed  []uint16
+		outcomes []*workload.Outcome
+		want     []uint16
+	}{
+		{"all listen", []uint16{80, 443}, []*workload.Outcome{server(443, 80)}, nil},
+		{"one does not", []uint16{80, 443}, []*workload.Outcome{server(80)}, []uint16{443}},
+		{"in one run or another", []uint16{80, 443}, []*workload.Outcome{server(80), server(443), command}, nil},
+		{"a command", []uint16{80}, []*workload.Outcome{command}, nil},
+		{"nothing exposed", nil, []*workload.Outcome{server(80)}, nil},
+	} {
+		if got := silent(tt.exposed, &probe.Result{Outcomes: tt.outcomes}); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
+		}
 	}
 }

@@ -1,7 +1,9 @@
 package minify
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,6 +72,48 @@ type Result struct {
 	Selection      *keep.Selection
 	Verdict        *verify.Verdict
 	Phases         []PhaseTime
+	// Silent are the TCP ports that the image exposes and that never listened.
+	Silent []uint16
+}
+
+// Notes are what a user should know of a run that went well, a sentence each.
+func (r *Result) Notes() []string {
+	var notes []string
+	add := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
+	for _, port := range r.Silent {
+		add("the exposed port %d did not listen by the end of the test: what serves it is not tested", port)
+	}
+	if r.Selection != nil {
+		for _, glob := range r.Selection.Unmatched {
+			add("--include or --exclude %s matched nothing", glob)
+		}
+		if gone := r.Selection.Gone; len(gone) > 0 {
+			add("%d paths of the trace are not in the image, such as %s", len(gone), gone[0])
+		}
+	}
+	if r.Verdict != nil {
+		for _, m := range r.Verdict.Missed {
+			add("%s looked for %s, which was dropped", cmp.Or(m.Process, "a process"), m.Path)
+		}
+	}
+	return notes
+}
+
+// silent are the exposed ports on which no run listened; none of a program that
+// ends by itself.
+func silent(exposed []uint16, p *probe.Result) []uint16 {
+	served := false
+	heard := make(map[uint16]bool)
+	for _, o := range p.Outcomes {
+		served = served || o.Server
+		for _, port := range o.Ports {
+			heard[port] = true
+		}
+	}
+	if !served {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(exposed), func(port uint16) bool { return heard[port] })
 }
 
 func pullName(s transport.Stored) string {
@@ -103,7 +147,9 @@ func differences(v *verify.Verdict) string {
 	var parts []string
 	for _, r := range v.Different() {
 		part := fmt.Sprintf("%s: %q, was %q", r.Name, r.Slim, r.Original)
-		if d := lastLine(r.Detail); d != "" {
+		if d := firstDifference(r.OriginalDetail, r.Detail); d != "" {
+			part = r.Name + ": " + d
+		} else if d := lastLine(r.Detail); d != "" {
 			part += " (" + d + ")"
 		}
 		parts = append(parts, part)
@@ -118,15 +164,39 @@ func differences(v *verify.Verdict) string {
 	return strings.Join(parts, "; ")
 }
 
-// lastLine is the last line of a text that says something: of an error trace the
-// one that names the error. At most 200 bytes.
-func lastLine(s string) string {
-	s = strings.TrimSpace(s)
-	s = strings.TrimSpace(s[strings.LastIndexByte(s, '\n')+1:])
+// firstDifference shows the first line in which two texts differ; "" if they do not, or
+// only one says anything.
+func firstDifference(original, slim string) string {
+	if original == "" || slim == "" {
+		return ""
+	}
+	a, b := strings.Split(original, "\n"), strings.Split(slim, "\n")
+	for i := range max(len(a), len(b)) {
+		switch {
+		case i >= len(b):
+			return fmt.Sprintf("line %d is missing: %q", i+1, shorten(a[i]))
+		case i >= len(a):
+			return fmt.Sprintf("line %d was not there: %q", i+1, shorten(b[i]))
+		case a[i] != b[i]:
+			return fmt.Sprintf("line %d is %q, was %q", i+1, shorten(b[i]), shorten(a[i]))
+		}
+	}
+	return ""
+}
+
+// shorten keeps a line to 200 bytes.
+func shorten(s string) string {
 	if len(s) > 200 {
 		s = s[:200] + "…"
 	}
 	return s
+}
+
+// lastLine is the last line of a text that says something: of an error trace the
+// one that names the error.
+func lastLine(s string) string {
+	s = strings.TrimSpace(s)
+	return shorten(strings.TrimSpace(s[strings.LastIndexByte(s, '\n')+1:]))
 }
 
 // summary says what the probe saw the program do.

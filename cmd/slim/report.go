@@ -24,6 +24,7 @@ type resultView struct {
 	After   minify.Size        `json:"after"`
 	Dropped []categoryView     `json:"dropped"`
 	Verdict *verify.Verdict    `json:"verdict,omitempty"`
+	Notes   []string           `json:"notes,omitempty"`
 	Phases  []minify.PhaseTime `json:"phases"`
 }
 
@@ -59,7 +60,7 @@ type pathView struct {
 }
 
 func resultJSON(r *minify.Result) resultView {
-	v := resultView{Source: r.Source, Output: r.Output, Before: r.Before, After: r.After, Verdict: r.Verdict, Phases: r.Phases}
+	v := resultView{Source: r.Source, Output: r.Output, Before: r.Before, After: r.After, Verdict: r.Verdict, Notes: r.Notes(), Phases: r.Phases}
 	if r.Selection != nil {
 		for _, c := range r.Selection.Totals().ByCategory {
 			v.Dropped = append(v.Dropped, categoryView{c.Category, c.Files, c.Bytes})

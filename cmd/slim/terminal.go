@@ -9,7 +9,6 @@ package main
 //   - colour only on a terminal, and never with NO_COLOR; no prompts.
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -102,12 +101,6 @@ func (t *terminal) summary(r *minify.Result) {
 	for _, c := range dropped {
 		fmt.Fprintf(w, "  %9s  %7d  %s\n", minify.Bytes(c.Bytes), c.Files, c.Category)
 	}
-	for _, p := range r.Selection.Unmatched {
-		fmt.Fprintf(w, "%s --include or --exclude %s matched nothing\n", t.paint("33", "note:"), printable(p))
-	}
-	if n := len(r.Selection.Gone); n > 0 {
-		fmt.Fprintf(w, "%s %d paths of the trace are not in the image, such as %s\n", t.paint("33", "note:"), n, printable(r.Selection.Gone[0]))
-	}
 	v := r.Verdict
 	varies := 0
 	for _, row := range v.Rows {
@@ -120,8 +113,8 @@ func (t *terminal) summary(r *minify.Result) {
 		text += fmt.Sprintf("; %d vary in the original itself", varies)
 	}
 	fmt.Fprintf(w, "\nverified   %s\n", t.paint("32", text))
-	for _, m := range v.Missed {
-		fmt.Fprintf(w, "%s %s looked for %s, which was dropped\n", t.paint("33", "note:"), printable(cmp.Or(m.Process, "a process")), printable(m.Path))
+	for _, note := range r.Notes() {
+		fmt.Fprintf(w, "%s %s\n", t.paint("33", "note:"), printable(note))
 	}
 }
 

@@ -26,8 +26,10 @@ type Row struct {
 	// Varies marks a row in which the original differed from itself too, so that
 	// a difference says nothing.
 	Varies bool `json:"varies,omitempty"`
-	// Detail is what the slim run said where it differs, for display.
-	Detail string `json:"detail,omitempty"`
+	// OriginalDetail and Detail are what the original and the slim image said, in part,
+	// where they differ; for display.
+	OriginalDetail string `json:"original_detail,omitempty"`
+	Detail         string `json:"detail,omitempty"`
 }
 
 // Missed is a path that the original has and the slim run looked up in vain.
@@ -67,7 +69,7 @@ func Compare(original, slim *probe.Result) []Row {
 		delete(seen, o.Name)
 		row := Row{Name: o.Name, Original: o.Value, Slim: s.Value, Equal: ok && o.Value == s.Value}
 		if !row.Equal {
-			row.Detail = s.Detail
+			row.OriginalDetail, row.Detail = o.Detail, s.Detail
 		}
 		rows = append(rows, row)
 	}
