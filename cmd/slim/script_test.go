@@ -61,12 +61,14 @@ func TestScripts(t *testing.T) {
 	prog := buildProg(t)
 	cache := t.TempDir() // one for all scripts: they share it as users' runs do
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+		Dir:         "testdata/script",
+		WorkdirRoot: t.TempDir(), // removed after the test, which the library leaves an empty folder of
 		Setup: func(env *testscript.Env) error {
 			temp := filepath.Join(env.WorkDir, "tmp")
 			env.Setenv("TMPDIR", temp)
 			env.Setenv("SLIM_CACHE_DIR", cache)
 			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("DOCKER_HOST", os.Getenv("DOCKER_HOST"))
 			return os.MkdirAll(temp, 0o755)
 		},
 		Condition: func(cond string) (bool, error) {
