@@ -129,16 +129,19 @@ func runOnce(ctx context.Context, fsys *rootfs.FS, opts Options) (_ *Trace, _ *w
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		if err := rec.Serve(ctx); err != nil {
-			cancel(err)
-		}
-	}()
+	serve := func() error {
+		go func() {
+			defer close(served)
+			if err := rec.Serve(); err != nil {
+				cancel(err)
+			}
+		}()
+		return nil
+	}
 
 	output := workload.NewOutput(outputLimit)
 	c, err := sandbox.New(ctx, spec, sandbox.Options{
-		Lower:  sandbox.Lower{Type: "fuse", Data: rec.MountData(), File: rec.Device()},
+		Lower:  sandbox.Lower{Type: "fuse", Data: rec.MountData(), File: rec.Device(), Mounted: serve},
 		Stdout: output.Stdout,
 		Stderr: output.Stderr,
 	})

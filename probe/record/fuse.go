@@ -1,7 +1,6 @@
 package record
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -163,17 +161,17 @@ func (f *FUSE) MountData() string {
 	return fmt.Sprintf("rootmode=40000,user_id=0,group_id=0,allow_other,max_read=%d", f.opts.MaxWrite)
 }
 
-// Serve waits until the device has been mounted, then answers the kernel until
-// the mount has gone, by umount or with the last process of its namespace: that
-// is no error. ctx ends the wait for the mount; afterwards the processes in the
-// mount have to be ended, and with them the mount, or they would wait for answers.
+// Serve answers the kernel until the mount has gone, by umount or with the last
+// process of its namespace: that is no error. The device must have been mounted by
+// then; mount(2) returns before the first answer is needed. To end it, end the
+// processes in the mount, and with them the mount, or they would wait for answers.
 // An error that Accesses would report is reported here too; should the mount still
 // be there then, Close makes its processes get errors instead of waiting. Serve is
 // to be called once.
-func (f *FUSE) Serve(ctx context.Context) error {
-	fd, err := f.mounted(ctx)
+func (f *FUSE) Serve() error {
+	fd, err := f.dup()
 	if err != nil {
-		return err
+		return fmt.Errorf("record: serve fuse: %w", err)
 	}
 	// NewServer owns the descriptor unless it fails before it has looked at it,
 	// which it does not with a name of this form.
@@ -192,38 +190,16 @@ func (f *FUSE) Serve(ctx context.Context) error {
 	return f.err()
 }
 
-// mounted waits for the mount and returns a descriptor of the device.
-func (f *FUSE) mounted(ctx context.Context) (int, error) {
+// dup is a descriptor of the device for the server to own.
+func (f *FUSE) dup() (fd int, err error) {
 	conn, err := f.dev.SyscallConn()
 	if err != nil {
-		return -1, fmt.Errorf("record: wait for the mount: %w", err)
+		return -1, err
 	}
-	// The kernel has no event for it: a device that is not mounted polls as an
-	// error and cannot be read (EPERM). A read too short for any request takes
-	// nothing off the queue, and fails with EINVAL once there is a mount.
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for {
-		fd, dup := -1, error(nil)
-		err := conn.Control(func(dev uintptr) {
-			if _, err := unix.Read(int(dev), make([]byte, 1)); err != unix.EPERM {
-				fd, dup = unix.FcntlInt(dev, unix.F_DUPFD_CLOEXEC, 3)
-			}
-		})
-		switch {
-		case err != nil: // it says "use of closed file", in an error of its own
-			return -1, fmt.Errorf("record: wait for the mount: %w", os.ErrClosed)
-		case dup != nil:
-			return -1, fmt.Errorf("record: wait for the mount: dup: %w", dup)
-		case fd >= 0:
-			return fd, nil
-		}
-		select {
-		case <-ctx.Done():
-			return -1, fmt.Errorf("record: wait for the mount: %w", context.Cause(ctx))
-		case <-tick.C:
-		}
+	if cerr := conn.Control(func(dev uintptr) { fd, err = unix.FcntlInt(dev, unix.F_DUPFD_CLOEXEC, 3) }); cerr != nil {
+		return -1, os.ErrClosed // as it says in an error of its own
 	}
+	return fd, os.NewSyscallError("dup", err)
 }
 
 // SetPhase says that what happens from now on belongs to phase p. At first it is
@@ -266,8 +242,8 @@ func (f *FUSE) SetProc(dir *os.File) {
 // anything that uses the mount.
 func (f *FUSE) SetHelpers(helper func(session int) bool) { f.procs.setHelper(helper) }
 
-// Close releases the device, which ends a Serve that still waits for the mount. It
-// does not end a mount that is being served. The record stays.
+// Close releases the device. It does not end a mount that is being served. The record
+// stays.
 func (f *FUSE) Close() error {
 	f.procs.close()
 	if err := f.dev.Close(); err != nil && !errors.Is(err, os.ErrClosed) {

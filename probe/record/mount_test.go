@@ -52,7 +52,7 @@ type plan struct {
 // Descriptors of a child beside the usual three.
 const (
 	childDevice = 3 + iota
-	childReady  // a byte is written when all is mounted and Setup done
+	childReady  // a byte is written when the recorder is mounted, one when Setup is done
 	childGo     // a byte comes when Steps may begin
 )
 
@@ -115,6 +115,9 @@ func enter(dir, data string) error {
 		return err
 	}
 	unix.Close(childDevice)
+	if _, err := unix.Write(childReady, []byte{1}); err != nil { // served from here on
+		return err
+	}
 	if err := mount("overlay", at("root"), "overlay", 0, fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s,xino=off,metacopy=on", at("lower"), at("upper"), at("work"))); err != nil {
 		return err
 	}
@@ -146,9 +149,6 @@ func begin(t testing.TB, fsys *rootfs.FS, opts FUSEOptions, p plan, wrap ...stri
 	t.Helper()
 	f := newFUSE(t, fsys, opts)
 	s := &session{t: t, f: f, serve: make(chan error, 1)}
-	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(cancel)
-	go func() { s.serve <- f.Serve(ctx) }()
 
 	dir, err := os.MkdirTemp("", "slim-record-") // a test's own may have a comma in it
 	if err != nil {
@@ -186,6 +186,8 @@ func begin(t testing.TB, fsys *rootfs.FS, opts FUSEOptions, p plan, wrap ...stri
 	childReady.Close()
 	childGo.Close()
 	s.paused()
+	go func() { s.serve <- f.Serve() }()
+	s.paused()
 	proc, err := os.Open("/proc")
 	if err != nil {
 		t.Fatal(err)
@@ -195,7 +197,7 @@ func begin(t testing.TB, fsys *rootfs.FS, opts FUSEOptions, p plan, wrap ...stri
 	return s
 }
 
-// paused waits until the child pauses.
+// paused waits for the child's next byte.
 func (s *session) paused() {
 	s.t.Helper()
 	if _, err := io.ReadFull(s.ready, make([]byte, 1)); err != nil {

@@ -94,9 +94,12 @@ func bootRecorded(t *testing.T, spec *specs.Spec, tree string) *recorded {
 	must(t, err)
 	t.Cleanup(func() { rec.Close() })
 	r := &recorded{&started{t: t, stdout: newLines(), stderr: newLines()}, rec, make(chan error, 1)}
-	go func() { r.served <- rec.Serve(t.Context()) }()
+	serve := func() error {
+		go func() { r.served <- rec.Serve() }()
+		return nil
+	}
 	r.Container, err = New(t.Context(), spec, Options{
-		Lower:  Lower{Type: "fuse", Data: rec.MountData(), File: rec.Device()},
+		Lower:  Lower{Type: "fuse", Data: rec.MountData(), File: rec.Device(), Mounted: serve},
 		Stdout: r.stdout, Stderr: r.stderr,
 	})
 	must(t, err)
