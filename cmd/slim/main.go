@@ -1,3 +1,5 @@
+//go:build linux
+
 // Slim makes a small container image out of a fat one: it runs the image under a
 // file-access probe, keeps what the program needs, and verifies that the result
 // behaves the same.

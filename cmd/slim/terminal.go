@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 // The rules of the terminal, all in this file:
