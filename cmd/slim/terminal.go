@@ -104,12 +104,7 @@ func (t *terminal) summary(r *minify.Result) {
 		fmt.Fprintf(w, "  %9s  %7d  %s\n", minify.Bytes(c.Bytes), c.Files, c.Category)
 	}
 	v := r.Verdict
-	varies := 0
-	for _, row := range v.Rows {
-		if row.Varies {
-			varies++
-		}
-	}
+	varies := v.Varying()
 	text := fmt.Sprintf("equal in %d observations", len(v.Rows)-varies)
 	if varies > 0 {
 		text += fmt.Sprintf("; %d vary in the original itself", varies)

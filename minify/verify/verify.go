@@ -48,6 +48,17 @@ type Verdict struct {
 // Equal reports whether every row is.
 func (v *Verdict) Equal() bool { return len(v.Different()) == 0 }
 
+// Varying is the number of rows that are equal only because the original varies there.
+func (v *Verdict) Varying() int {
+	n := 0
+	for _, r := range v.Rows {
+		if r.Varies {
+			n++
+		}
+	}
+	return n
+}
+
 // Different are the rows that are not equal.
 func (v *Verdict) Different() []Row {
 	var rows []Row

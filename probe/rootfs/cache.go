@@ -23,17 +23,18 @@ import (
 // use: nothing is fsynced, so after a power failure a file of the right length may
 // hold zeros, and hashing costs a fraction of decompressing.
 type cache struct {
-	dir string // "": files without a name in the temporary folder
+	dir  string // "": files without a name in temp
+	temp string
 }
 
 // openCache makes the folder and removes what killed runs have left there.
-func openCache(dir string) (*cache, error) {
-	c := &cache{dir: dir}
-	if dir == "" {
+func openCache(opts Options) (*cache, error) {
+	c := &cache{dir: opts.CacheDir, temp: opts.TempDir}
+	if c.dir == "" {
 		return c, nil
 	}
 	// The layers may hold secrets of the image: for this user only.
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make cache folder: %w", err)
 	}
 	c.sweep()
@@ -94,7 +95,7 @@ const tempPrefix = ".tmp-"
 
 func (c *cache) create() (*tempFile, error) {
 	if c.dir == "" {
-		f, err := Unnamed("")
+		f, err := Unnamed(c.temp)
 		if err != nil {
 			return nil, fmt.Errorf("make cache file: %w", err)
 		}

@@ -23,7 +23,7 @@ func Unpack(ctx context.Context, l v1.Layer, diffID v1.Hash, w io.Writer) (int64
 // StoreNamed writes a layer into a cache as on a file system without O_TMPFILE. It
 // calls during while the file is half written.
 func StoreNamed(dir string, diffID v1.Hash, data []byte, during func()) error {
-	c, err := openCache(dir)
+	c, err := openCache(Options{CacheDir: dir})
 	if err != nil {
 		return err
 	}

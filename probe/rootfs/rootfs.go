@@ -31,9 +31,11 @@ var ErrInput = errors.New("image rejected")
 type Options struct {
 	// CacheDir is the folder for decompressed layers, each a file named by its
 	// diff ID; made if it is not there, shared safely by concurrent runs. Where it
-	// is "", the layers go to files without a name in the system's temporary
-	// folder, which are gone once the FS is closed or the process ends.
+	// is "", the layers go to files without a name in TempDir, which are gone once the
+	// FS is closed or the process ends.
 	CacheDir string
+	// TempDir is used without a CacheDir; "" is the system's temporary folder.
+	TempDir string
 }
 
 // FS is the merged, read-only tree of an image. It implements fs.FS,
@@ -59,7 +61,7 @@ func Load(ctx context.Context, img v1.Image, opts Options) (*FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := openCache(opts.CacheDir)
+	store, err := openCache(opts)
 	if err != nil {
 		return nil, err
 	}
