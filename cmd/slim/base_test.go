@@ -20,6 +20,7 @@ import (
 	"slim/probe/rootfs"
 	"slim/probe/rootfs/treetest"
 	"slim/testdata/engine"
+	"slim/testdata/static"
 )
 
 // TestBase puts real programs, a dynamic and a static one, on a base made of
@@ -27,7 +28,7 @@ import (
 // base in it, and the same answers under a Docker Engine.
 func TestBase(t *testing.T) {
 	requireEngine(t)
-	bin := buildSlim(t)
+	bin := static.Build(t, ".")
 	root := filepath.Join("..", "..")
 	build := exec.CommandContext(t.Context(), filepath.Join(root, "testdata", "images", "build"), "distroless")
 	build.Stderr = os.Stderr

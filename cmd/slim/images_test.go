@@ -20,6 +20,7 @@ import (
 	"slim/probe/rootfs"
 	"slim/testdata/engine"
 	"slim/testdata/skip"
+	"slim/testdata/static"
 )
 
 // TestImages slims every image of testdata/images and asks a Docker Engine
@@ -27,7 +28,7 @@ import (
 // against the original's.
 func TestImages(t *testing.T) {
 	requireEngine(t)
-	bin := buildSlim(t)
+	bin := static.Build(t, ".")
 	images, err := engine.Images(t.Context(), filepath.Join("..", ".."))
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +58,7 @@ func TestImages(t *testing.T) {
 // TestEngineRoundTrip slims an image out of the Engine into the Engine.
 func TestEngineRoundTrip(t *testing.T) {
 	requireEngine(t)
-	bin := buildSlim(t)
+	bin := static.Build(t, ".")
 	images, err := engine.Images(t.Context(), filepath.Join("..", ".."), "busybox")
 	if err != nil {
 		t.Fatal(err)
@@ -94,17 +95,6 @@ func requireEngine(t *testing.T) {
 	if out, err := exec.Command("docker", "version").CombinedOutput(); err != nil {
 		skip.Test(t, "needs a Docker Engine (testdata/setup): %v\n%s", err, out)
 	}
-}
-
-func buildSlim(t *testing.T) string {
-	t.Helper()
-	bin := filepath.Join(t.TempDir(), "slim")
-	cmd := exec.Command("go", "build", "-o", bin, ".")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	return bin
 }
 
 // cacheDir is one for all tests of a run: the images share their base's layers.

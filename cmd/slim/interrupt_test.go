@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"slim/minify"
+	"slim/testdata/static"
 )
 
 // TestInterrupt ends runs by signals at moments all over them, each a bounded delay
@@ -30,7 +31,7 @@ import (
 func TestInterrupt(t *testing.T) {
 	requireRoot(t)
 	base := t.TempDir()
-	img, err := makeImage(t, buildProg(t), interruptedImage)
+	img, err := makeImage(t, static.Build(t, "./testdata/prog"), interruptedImage)
 	if err != nil {
 		t.Fatal(err)
 	}

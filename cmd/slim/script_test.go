@@ -26,6 +26,7 @@ import (
 	"slim/probe/rootfs/treetest"
 	"slim/probe/sandbox"
 	"slim/testdata/skip"
+	"slim/testdata/static"
 )
 
 func TestMain(m *testing.M) {
@@ -60,7 +61,7 @@ func TestMain(m *testing.M) {
 //	clean               nothing of slim is left: no mount, process or temporary file
 func TestScripts(t *testing.T) {
 	requireRoot(t)
-	prog := buildProg(t)
+	prog := static.Build(t, "./testdata/prog")
 	cache := t.TempDir() // one for all scripts: they share it as users' runs do
 	testscript.Run(t, testscript.Params{
 		Dir:         "testdata/script",
@@ -109,18 +110,6 @@ func requireRoot(t *testing.T) {
 	if os.Getuid() != 0 {
 		skip.Test(t, "needs root")
 	}
-}
-
-// buildProg builds the test program: static, as it runs in empty images.
-func buildProg(t *testing.T) string {
-	t.Helper()
-	prog := filepath.Join(t.TempDir(), "prog")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", prog, "./testdata/prog")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the test program: %v\n%s", err, out)
-	}
-	return prog
 }
 
 // makeImage makes an image out of a spec.

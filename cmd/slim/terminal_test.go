@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"slim/testdata/static"
 )
 
 // TestTerminal runs the command on a terminal and looks at what stands there in the
@@ -22,7 +24,7 @@ import (
 func TestTerminal(t *testing.T) {
 	requireRoot(t)
 	dir := t.TempDir()
-	img, err := makeImage(t, buildProg(t), interruptedImage)
+	img, err := makeImage(t, static.Build(t, "./testdata/prog"), interruptedImage)
 	if err != nil {
 		t.Fatal(err)
 	}

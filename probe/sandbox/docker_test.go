@@ -21,6 +21,7 @@ import (
 
 	"slim/probe/rootfs/treetest"
 	"slim/testdata/skip"
+	"slim/testdata/static"
 )
 
 // report is what testdata/report prints.
@@ -33,18 +34,6 @@ type report struct {
 	Status    map[string]string
 	Mounts    map[string][]string
 	Files     map[string]string
-}
-
-// buildReport compiles testdata/report into a static program.
-func buildReport(t *testing.T) string {
-	t.Helper()
-	prog := filepath.Join(t.TempDir(), "report")
-	build := exec.Command("go", "build", "-o", prog, "./testdata/report")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	return prog
 }
 
 func docker(t *testing.T, stdin io.Reader, args ...string) []byte {
@@ -85,7 +74,7 @@ func TestPlanAgainstEngine(t *testing.T) {
 		{"numbers and options", "4242:web", Config{Env: []string{"B=3", "C=4"}, Workdir: "/data", Mounts: []string{"type=tmpfs,dst=/t,tmpfs-size=1m"}},
 			[]string{"-e", "B=3", "-e", "C=4", "-w", "/data", "--mount", "type=tmpfs,dst=/t,tmpfs-size=1m"}, nil},
 	}
-	prog := buildReport(t)
+	prog := static.Build(t, "./testdata/report")
 	ref := "slim-test/sandbox-plan:" + strconv.Itoa(os.Getpid())
 	docker(t, engineImage(t, prog), "import",
 		"-c", `ENTRYPOINT ["/report","fixed"]`, "-c", `CMD ["cmd"]`, "-c", "ENV A=1 PATH=/usr/bin B=2",

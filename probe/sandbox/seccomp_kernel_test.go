@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"slim/testdata/skip"
+	"slim/testdata/static"
 )
 
 // onOwnThread runs fn on a thread that ends with it. It is never the first thread, which Go
@@ -140,16 +141,11 @@ func TestFilterOtherABI(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		t.Skip("the program is for i386 under amd64")
 	}
-	dir := t.TempDir()
-	prog, source := filepath.Join(dir, "listener"), filepath.Join(dir, "listener.go")
+	source := filepath.Join(t.TempDir(), "listener.go")
 	if err := os.WriteFile(source, []byte(listenerSource), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	build := exec.Command("go", "build", "-o", prog, source)
-	build.Env = append(os.Environ(), "GOARCH=386", "CGO_ENABLED=0", "GOFLAGS=")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	prog := static.Build(t, source, "GOARCH=386")
 	if err := exec.Command(prog).Run(); err != nil {
 		skip.Test(t, "this kernel does not run 32-bit programs: %v", err)
 	}
