@@ -56,6 +56,9 @@ func listenNotifyFilter() ([]unix.SockFilter, error) {
 //
 // The i386 multiplexers get what the profile says of "socketcall" and "ipc" themselves,
 // and each call they carry by the rule of its own name (libseccomp, arch-x86.c).
+//
+// gVisor's pkg/seccomp, the pure Go compiler there is, makes filters for the native ABI
+// alone and with one action for all that is refused, so it cannot express this profile.
 func compileSeccomp(profile *specs.LinuxSeccomp) ([]unix.SockFilter, error) {
 	known, err := abis()
 	if err != nil {
