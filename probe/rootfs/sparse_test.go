@@ -166,13 +166,13 @@ func TestBadSparse(t *testing.T) {
 func TestSparseTestdata(t *testing.T) {
 	out, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
-		t.Skipf("no Go toolchain: %v", err)
+		skip.Test(t, "no Go toolchain: %v", err)
 	}
 	dir := filepath.Join(strings.TrimSpace(string(out)), "src/archive/tar/testdata")
 	for _, name := range []string{"sparse-formats.tar", "gnu-nil-sparse-data.tar", "gnu-nil-sparse-hole.tar", "pax-nil-sparse-data.tar", "pax-nil-sparse-hole.tar"} {
 		data, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
-			t.Skip(err)
+			skip.Test(t, "%v", err)
 		}
 		fsys := loadTar(t, data)
 		for tr := tar.NewReader(bytes.NewReader(data)); ; {
