@@ -68,8 +68,11 @@ type Options struct {
 	// Trace replaces what the probe run touched in the selection; the original is
 	// still run, for the verification.
 	Trace *probe.Trace
-	// Include and Exclude are globs of keep.Options.
+	// Keep, Include, Exclude, IncludeBin and NoLicenses are those of keep.Options.
+	Keep             keep.Policy
 	Include, Exclude []string
+	IncludeBin       []string
+	NoLicenses       bool
 	// Compression of the layer.
 	Compression layer.Compression
 
@@ -332,7 +335,11 @@ func (r *run) trace() *probe.Trace {
 
 // choose selects what to keep.
 func (r *run) choose(ctx context.Context) (string, error) {
-	kopts := keep.Options{Include: r.opts.Include, Exclude: r.opts.Exclude, Command: r.opts.Sandbox.Command}
+	kopts := keep.Options{
+		Keep: r.opts.Keep, Include: r.opts.Include, Exclude: r.opts.Exclude,
+		IncludeBin: r.opts.IncludeBin, NoLicenses: r.opts.NoLicenses,
+		Command: r.opts.Sandbox.Command,
+	}
 	if e := r.opts.Sandbox.Entrypoint; e != nil && *e != "" {
 		kopts.Entrypoint = []string{*e}
 	}

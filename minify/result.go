@@ -85,7 +85,7 @@ func (r *Result) Notes() []string {
 	}
 	if r.Selection != nil {
 		for _, glob := range r.Selection.Unmatched {
-			add("--include or --exclude %s matched nothing", glob)
+			add("--include, --exclude or --include-bin %s matched nothing", glob)
 		}
 		if gone := r.Selection.Gone; len(gone) > 0 {
 			add("%d paths of the trace are not in the image, such as %s", len(gone), gone[0])

@@ -44,6 +44,7 @@ again later. Options are also read from SLIM_<NAME> and from .slim.yaml.
 // flags are the command line's, before they become minify.Options.
 type flags struct {
 	minify.Options
+	keep        string
 	compression string
 	entrypoint  string
 	http        []string
@@ -111,8 +112,11 @@ func (f *flags) groups() []group {
 	result.BoolVar(&f.Push, "push", false, "store it in the registry that --tag names")
 	result.StringVar(&f.Base, "base", "scratch", "put the layer on top of `image`")
 	result.StringVar(&f.compression, "compression", string(layer.Gzip), "write a layer of `kind` gzip, zstd or estargz")
+	result.StringVar(&f.keep, "keep", string(keep.Units), "keep what was `reached`: accessed, units (completed) or packages (whole)")
 	result.StringArrayVar(&f.Include, "include", nil, "keep what matches `glob`, too (repeatable)")
+	result.StringArrayVar(&f.IncludeBin, "include-bin", nil, "keep the program `name` and what it needs, too (repeatable)")
 	result.StringArrayVar(&f.Exclude, "exclude", nil, "drop what matches `glob` (repeatable)")
+	result.BoolVar(&f.NoLicenses, "no-licenses", false, "drop the license texts of what is kept")
 
 	test, g2 := newSet("Test:")
 	test.StringArrayVar(&f.http, "http", nil, "make `request` [METHOD:]PATH, or those in @FILE (repeatable)")
@@ -184,6 +188,9 @@ func (f *flags) complete(cmd *cobra.Command, args []string) (image string, err e
 		return "", usage("--exec wants a command")
 	case len(f.Sandbox.Command) > 0 && len(f.runs) > 0:
 		return "", usage("a command after -- and --run exclude each other")
+	}
+	if f.Keep = keep.Policy(f.keep); !f.Keep.Valid() {
+		return "", usage("--keep is one of %v, not %q", keep.Policies, f.keep)
 	}
 	if f.Compression = layer.Compression(f.compression); !f.Compression.Valid() {
 		return "", usage("--compression is one of %v, not %q", layer.Compressions, f.compression)

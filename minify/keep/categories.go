@@ -19,7 +19,8 @@ const (
 	Tests          Category = "tests"
 	VersionControl Category = "version control"
 	DebugSymbols   Category = "debug symbols"
-	Excluded       Category = "excluded" // by Options.Exclude
+	Excluded       Category = "excluded"       // by Options.Exclude
+	Unused         Category = "unused package" // of a unit of which nothing was used
 	Other          Category = "other"
 )
 

@@ -8,9 +8,9 @@ import (
 	"slim/probe/rootfs"
 )
 
-// categorize gives every dropped name its Category: from its own path, and for a
-// link of which the path says nothing, from what it leads to.
-func (s *selector) categorize() {
+// pathCategories says of what kind each entry is by its path, and that of the
+// folders it is in.
+func (s *selector) pathCategories() []Category {
 	own := make([]Category, len(s.paths))          // by path; "" where no rule matches
 	tree := make([]*categoryPattern, len(s.paths)) // of everything below a folder
 	for i, e := range s.sel.Entries {
@@ -30,23 +30,43 @@ func (s *selector) categorize() {
 			own[i] = fileCategory(dir.Name(), e.Node.Name())
 		}
 	}
+	return own
+}
+
+// categorize gives every dropped name its Category: from its own path; for a link
+// of which the path says nothing, from what it leads to; and else from the unit it
+// is part of. It tells the Selection the owners, too.
+func (s *selector) categorize() {
+	s.sel.owner = make([]string, len(s.paths))
+	names := make(map[*unit]string)
+	for i, u := range s.unitOf {
+		if u != nil {
+			if names[u] == "" {
+				names[u] = u.String()
+			}
+			s.sel.owner[i] = names[u]
+		}
+	}
 	for i := range s.sel.Entries {
 		e := &s.sel.Entries[i]
 		switch {
 		case e.Kept:
 		case s.excluded[i]:
 			e.Category = Excluded
-		case own[i] != "":
-			e.Category = own[i]
+		case s.category[i] != "":
+			e.Category = s.category[i]
 		default:
-			e.Category = s.linkedCategory(e.Node, own)
+			e.Category = s.linkedCategory(e.Node)
+			if u := s.unitOf[i]; e.Category == Other && u != nil && !u.touched {
+				e.Category = Unused
+			}
 		}
 	}
 }
 
 // linkedCategory is that of the program that a link leads to or that has another
 // name: /bin/sh is a shell because dash is, an applet because busybox is.
-func (s *selector) linkedCategory(n *rootfs.Node, own []Category) Category {
+func (s *selector) linkedCategory(n *rootfs.Node) Category {
 	if n.Inode().IsSymlink() {
 		end, _, err := s.fs.Resolve(s.path(n))
 		if err != nil || !end.Inode().IsRegular() {
@@ -56,7 +76,7 @@ func (s *selector) linkedCategory(n *rootfs.Node, own []Category) Category {
 	}
 	category := Other
 	for _, name := range n.Inode().Names { // in no order
-		switch c := own[s.sel.index[name]]; c {
+		switch c := s.category[s.sel.index[name]]; c {
 		case Shell, PackageManager, Toolchain, VersionControl:
 			if category == Other || c < category {
 				category = c

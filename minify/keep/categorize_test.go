@@ -120,7 +120,7 @@ func TestCategories(t *testing.T) {
 			want[strings.Fields(entry)[1]] = strings.TrimSpace(category)
 		}
 	}
-	s := mustSelect(t, treetest.FS(t, tree.String()), "", v1.Config{}, keep.Options{Exclude: []string{"/secret"}})
+	s := mustSelect(t, treetest.FS(t, tree.String()), "", v1.Config{}, keep.Options{Keep: keep.Accessed, Exclude: []string{"/secret"}})
 	got := make(map[string]string)
 	for p := range want {
 		e, ok := s.Lookup(p)
@@ -140,7 +140,7 @@ func TestTotals(t *testing.T) {
 		file /usr/share/doc/d "1"
 		file /x/e.md "123"
 		hard /y/f => /x/e.md
-		link /l -> a`), "/a r", v1.Config{}, keep.Options{})
+		link /l -> a`), "/a r", v1.Config{}, keep.Options{Keep: keep.Accessed})
 	diff(t, keep.Totals{
 		Kept:    keep.Count{Files: 2, Bytes: 5}, // with the root
 		Dropped: keep.Count{Files: 11, Bytes: 4},
@@ -152,7 +152,7 @@ func TestTotals(t *testing.T) {
 }
 
 func TestLookup(t *testing.T) {
-	s := mustSelect(t, treetest.FS(t, "link /bin -> usr/bin\n file /usr/bin/a\n link /usr/bin/b -> a"), "/usr/bin/a r", v1.Config{}, keep.Options{})
+	s := mustSelect(t, treetest.FS(t, "link /bin -> usr/bin\n file /usr/bin/a\n link /usr/bin/b -> a"), "/usr/bin/a r", v1.Config{}, keep.Options{Keep: keep.Accessed})
 	if e, _ := s.Lookup("/"); e.Reason.Text != "the root of the tree" {
 		t.Errorf("/ is kept as %+v", e.Reason)
 	}

@@ -156,3 +156,13 @@ func (s *selector) keepNamed(p string, why Reason) {
 		s.keep(n, why)
 	}
 }
+
+// includedPrograms keeps the programs of Options.IncludeBin.
+func (s *selector) includedPrograms() {
+	for _, name := range s.opts.IncludeBin {
+		p, ok := s.findProgram(name)
+		if !ok || s.usePath(p, Reason{Rule: "include", Text: "program " + name + ", included by name"}) == nil {
+			s.sel.Unmatched = append(s.sel.Unmatched, name)
+		}
+	}
+}

@@ -224,11 +224,11 @@ func TestGlobs(t *testing.T) {
 	}, {
 		name:  "all but the root",
 		trace: "/app/main.py r",
-		opts:  keep.Options{Exclude: []string{"/"}},
+		opts:  keep.Options{Keep: keep.Accessed, Exclude: []string{"/"}},
 	}, {
 		name:  "all but the root, as a glob",
 		trace: "/app/main.py r",
-		opts:  keep.Options{Exclude: []string{"/**"}},
+		opts:  keep.Options{Keep: keep.Accessed, Exclude: []string{"/**"}},
 	}} {
 		c.tree = tree
 		c.run(t)
@@ -236,7 +236,7 @@ func TestGlobs(t *testing.T) {
 }
 
 func TestUnmatched(t *testing.T) {
-	s := mustSelect(t, treetest.FS(t, "file /a\n link /l -> gone"), "", v1.Config{}, keep.Options{
+	s := mustSelect(t, treetest.FS(t, "file /a\n link /l -> gone"), "", v1.Config{}, keep.Options{Keep: keep.Accessed,
 		Include: []string{"/a", "/none/*", "/l", "/b"}, Exclude: []string{"/z", "**/a"},
 	})
 	diff(t, []string{"/none/*", "/b", "/z"}, s.Unmatched)
@@ -250,8 +250,8 @@ func TestBadGlobs(t *testing.T) {
 		want string
 	}{
 		{keep.Options{Include: []string{"/a", "/[a"}}, `include "/[a": syntax error in pattern`},
-		{keep.Options{Exclude: []string{"/{a"}}, `exclude "/{a": syntax error in pattern`},
-		{keep.Options{Exclude: []string{"a/b"}}, `exclude "a/b": not an absolute path`},
+		{keep.Options{Keep: keep.Accessed, Exclude: []string{"/{a"}}, `exclude "/{a": syntax error in pattern`},
+		{keep.Options{Keep: keep.Accessed, Exclude: []string{"a/b"}}, `exclude "a/b": not an absolute path`},
 		{keep.Options{Include: []string{""}}, `include "": not an absolute path`},
 	} {
 		_, err := keep.Select(t.Context(), treetest.FS(t, "file /a"), nil, v1.Config{}, c.opts)

@@ -93,7 +93,7 @@ func TestGlibcLoader(t *testing.T) {
 			}
 			program := c.builds[len(c.builds)-1].path
 			fsys := treeOf(t, root, walkAll(t, root))
-			s := mustSelect(t, fsys, program+" x", v1.Config{Env: c.env}, keep.Options{})
+			s := mustSelect(t, fsys, program+" x", v1.Config{Env: c.env}, keep.Options{Keep: keep.Accessed})
 			truth := loaderLists(t, root, glibcLoader, program, c.env)
 			diff(t, resolved(t, fsys, append(truth, glibcLoader)), linked(s))
 			want := append(slices.Clone(c.want), lib+"libc.so.6", glibcLoader)
@@ -192,7 +192,7 @@ func TestGlibcUnion(t *testing.T) {
 				}
 			}
 			fsys := treeOf(t, root, walkAll(t, root))
-			s := mustSelect(t, fsys, c.trace, v1.Config{Env: c.env}, keep.Options{})
+			s := mustSelect(t, fsys, c.trace, v1.Config{Env: c.env}, keep.Options{Keep: keep.Accessed})
 			want := slices.Clone(c.want)
 			if strings.Contains(c.trace, " x") {
 				want = append(want, lib+"libc.so.6", glibcLoader)
@@ -241,7 +241,7 @@ func TestMuslLoader(t *testing.T) {
 			}
 			program := c.builds[len(c.builds)-1].path
 			fsys := treeOf(t, root, walkAll(t, root))
-			s := mustSelect(t, fsys, program+" x", v1.Config{Env: c.env}, keep.Options{})
+			s := mustSelect(t, fsys, program+" x", v1.Config{Env: c.env}, keep.Options{Keep: keep.Accessed})
 			// musl's loader names itself without a path, or as found.
 			truth := slices.DeleteFunc(loaderLists(t, root, loader, program, c.env), func(p string) bool { return strings.Contains(p, "ld-musl") })
 			diff(t, resolved(t, fsys, append(truth, loader)), linked(s))

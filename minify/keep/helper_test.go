@@ -112,6 +112,9 @@ type selectCase struct {
 
 func (c selectCase) run(t *testing.T) {
 	t.Run(c.name, func(t *testing.T) {
+		if c.opts.Keep == "" {
+			c.opts.Keep = keep.Accessed
+		}
 		s := mustSelect(t, treetest.FS(t, c.tree), c.trace, c.cfg, c.opts)
 		diff(t, lines(c.want), kept(s))
 	})

@@ -46,7 +46,7 @@ func TestHostPrograms(t *testing.T) {
 	}
 	fsys := treeOf(t, "/", slices.Sorted(maps.Keys(files)))
 	for _, p := range slices.Sorted(maps.Keys(truth)) {
-		s := mustSelect(t, fsys, p+" x", v1.Config{}, keep.Options{})
+		s := mustSelect(t, fsys, p+" x", v1.Config{}, keep.Options{Keep: keep.Accessed})
 		want := resolved(t, fsys, append(truth[p], glibcLoader))
 		if got := linked(s); !slices.Equal(want, got) {
 			t.Errorf("%s", p)
@@ -61,7 +61,7 @@ func TestHostPrograms(t *testing.T) {
 	for p, libs := range truth {
 		all, trace = append(all, libs...), trace+p+" x\n"
 	}
-	diff(t, resolved(t, fsys, all), linked(mustSelect(t, fsys, trace, v1.Config{}, keep.Options{})))
+	diff(t, resolved(t, fsys, all), linked(mustSelect(t, fsys, trace, v1.Config{}, keep.Options{Keep: keep.Accessed})))
 	t.Logf("%d programs, %d names in the tree", len(truth), fsys.Len())
 }
 

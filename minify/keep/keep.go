@@ -2,20 +2,28 @@
 // trace of a run into a Selection in which every name of the tree is either kept,
 // for a Reason that a person can follow back, or dropped, as a Category.
 //
-// The promise of the policy "accessed": whatever the traced run touched is there,
+// The promise of the policy Accessed: whatever the traced run touched is there,
 // and what touching implies (parents, link chains, the libraries a program is
-// linked with, #! interpreters) and what the image's config names. The same input
-// gives the same Selection, reasons included. Nothing is run and nothing is
-// written; the content of the image is read within bounds and never believed: a
-// file that cannot be parsed is just a file.
+// linked with, #! interpreters) and what the image's config names. Units, the
+// default, promises more: a run is a sample, so whatever it used a part of is
+// completed (an application's tree, a Python distribution, a Node module's
+// production dependencies, a package's plugins and data), and what kept code
+// imports or names literally comes along. Packages keeps whole packages of the
+// system. Each keeps all that the one before keeps.
 //
-// The limit: a run is a sample. What the program opens only on another day is not
-// in the trace, and Options.Include is all that brings it in.
+// The same input gives the same Selection, reasons included. Nothing is run and
+// nothing is written; the content of the image is read within bounds and never
+// believed: a file that cannot be parsed is just a file.
+//
+// The limit: what nothing touched, nothing holds together with what was touched
+// and nothing names cannot be known. Options.Include brings it in.
 package keep
 
 import (
 	"context"
+	"fmt"
 	"iter"
+	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -26,7 +34,8 @@ import (
 // Reason says why a path is kept, for a person to read.
 type Reason struct {
 	// Rule is the kind of rule: "touched", "link", "parent", "elf", "interpreter",
-	// "config", "mount point", "include".
+	// "config", "mount point", "include"; under Units also "unit", "tree", "import",
+	// "named", "command", "data", "license".
 	Rule string
 	// Text is the whole sentence: "read by nginx at start", "needed by
 	// /usr/lib/libssl.so.3 (DT_NEEDED libcrypto.so.3)", "USER node in /etc/passwd".
@@ -46,6 +55,8 @@ type Entry struct {
 
 // Options of Select.
 type Options struct {
+	// Keep is how far the selection goes beyond what was touched; "" is Units.
+	Keep Policy
 	// Include and Exclude are globs on absolute paths ("/app/**",
 	// "/usr/share/zoneinfo/*", "/opt/{a,b}/lib", "**/*.pem"), in the syntax of
 	// github.com/bmatcuk/doublestar. A glob that names a directory takes all below
@@ -58,6 +69,11 @@ type Options struct {
 	// CMD too. What they name is kept as well as what the config names, since the
 	// config stays in the result. Nil: the image's own was run.
 	Entrypoint, Command []string
+	// IncludeBin are programs to keep, by name as found in the PATH of the image's
+	// config or by path, with all that running them needs.
+	IncludeBin []string
+	// NoLicenses leaves out the license texts of what is kept.
+	NoLicenses bool
 }
 
 // Selection is the decision on every name of a tree.
@@ -65,20 +81,44 @@ type Selection struct {
 	FS *rootfs.FS
 	// Entries are in the order of FS.All: parents first, the root included.
 	Entries []Entry
-	// Unmatched are the globs of Options that no name of the tree matches, as they
-	// were given, Include before Exclude: misspelt, most likely.
+	// Unmatched are the globs and programs of Options that no name of the tree
+	// matches, as they were given, Include before Exclude before IncludeBin: misspelt,
+	// most likely.
 	Unmatched []string
 	// Gone are the paths that the trace saw used and the tree does not have, sorted:
 	// not empty if the trace is that of another image.
 	Gone []string
+	// Named are the programs of the image that kept application code names as
+	// commands. Under Accessed those that nothing used stay out: "named, not seen".
+	Named []Named
+	// Unread are sentences on what the image has and the rules do not read, such as
+	// an rpm database.
+	Unread []string
 
+	owner []string // of each entry: the unit it is part of, "" for none
 	index map[*rootfs.Node]int
 }
 
+// Named is a program that kept application code names.
+type Named struct {
+	// Path is the program, Place where it is named ("/app/job.py:14"), Text the
+	// words as they stand there.
+	Path, Place, Text string
+	// Touched says that the run used it, too.
+	Touched bool
+}
+
 // Select decides for every name of fsys, from what the trace touched, what
-// touching implies and what cfg names (policy "accessed"). A nil trace is an empty
-// one. The error is that of a pattern that is no glob, or of ctx.
+// touching implies and what cfg names, as far as opts.Keep goes. A nil trace is an
+// empty one. The error is that of a pattern that is no glob, of a policy that does not
+// exist, or of ctx.
 func Select(ctx context.Context, fsys *rootfs.FS, trace *probe.Trace, cfg v1.Config, opts Options) (*Selection, error) {
+	if opts.Keep == "" {
+		opts.Keep = Units
+	}
+	if !opts.Keep.Valid() {
+		return nil, fmt.Errorf("keep %q: not one of %v", opts.Keep, Policies)
+	}
 	s := newSelector(fsys, trace, cfg, opts)
 	if err := s.run(ctx); err != nil {
 		return nil, err
@@ -94,19 +134,30 @@ func (s *Selection) Lookup(path string) (Entry, bool) {
 	if err != nil {
 		return Entry{}, false
 	}
-	if s.index != nil {
-		i, ok := s.index[n]
-		if !ok {
-			return Entry{}, false
-		}
+	if i := s.find(n); i >= 0 {
 		return s.Entries[i], true
 	}
-	for _, e := range s.Entries { // a Selection that was put together by hand
-		if e.Node == n {
-			return e, true
-		}
-	}
 	return Entry{}, false
+}
+
+// Owner names the package, distribution or the like that the entry is part of
+// ("Debian package libssl3"), "" if it is none's or e is not of this Selection.
+func (s *Selection) Owner(e Entry) string {
+	if i := s.find(e.Node); i >= 0 && i < len(s.owner) {
+		return s.owner[i]
+	}
+	return ""
+}
+
+func (s *Selection) find(n *rootfs.Node) int {
+	if s.index != nil {
+		if i, ok := s.index[n]; ok {
+			return i
+		}
+		return -1
+	}
+	// A Selection that was put together by hand.
+	return slices.IndexFunc(s.Entries, func(e Entry) bool { return e.Node == n })
 }
 
 // Kept yields the kept entries, parents first.

@@ -29,9 +29,13 @@ type selector struct {
 	used     []bool // content is run or read: what it loads is needed too
 	bare     []bool // a link that was seen but not followed
 
-	kept     []int // kept, not yet followed by the rules on names
-	programs []int // used, not yet followed by the rules on programs
-	objects  []int // shared objects, which wait until no program is left
+	category []Category // of each entry by its path alone; "" where no rule speaks
+	unitOf   []*unit    // what each entry is part of; nil for none
+
+	kept     []int   // kept, not yet followed by the rules on names
+	programs []int   // used, not yet followed by the rules on programs
+	objects  []int   // shared objects, which wait until no program is left
+	units    []*unit // touched, not yet completed
 
 	include, exclude []*glob
 
@@ -41,11 +45,18 @@ type selector struct {
 // The rules, in the order in which they propose: seeds from what stands outside
 // the tree, then the rules that follow each kept name and each used file, and
 // those on shared objects that no program was found to load.
+//
+// The policy Units adds: detectors, which say what the image's units are, from
+// the general to the special; seeds of its own; and rules on used files.
 var (
-	seeds     = []func(*selector){(*selector).touched, (*selector).config, (*selector).mountPoints, (*selector).included}
+	seeds     = []func(*selector){(*selector).touched, (*selector).config, (*selector).mountPoints, (*selector).included, (*selector).includedPrograms}
 	nameRules = []func(*selector, int){(*selector).parent, (*selector).link}
 	fileRules = []func(*selector, int){(*selector).script, (*selector).program}
 	lastRules = []func(*selector, int){(*selector).object}
+
+	detectors     = []func(*selector){}
+	unitSeeds     = []func(*selector){}
+	unitFileRules = []func(*selector, int){(*selector).unit}
 )
 
 func newSelector(fsys *rootfs.FS, trace *probe.Trace, cfg v1.Config, opts Options) *selector {
@@ -58,6 +69,7 @@ func newSelector(fsys *rootfs.FS, trace *probe.Trace, cfg v1.Config, opts Option
 		sel:      &Selection{FS: fsys, Entries: make([]Entry, 0, n), index: make(map[*rootfs.Node]int, n)},
 		paths:    make([]string, 0, n),
 		excluded: make([]bool, n), used: make([]bool, n), bare: make([]bool, n),
+		unitOf: make([]*unit, n),
 	}
 	for node := range fsys.All() {
 		p := "/"
@@ -68,6 +80,7 @@ func newSelector(fsys *rootfs.FS, trace *probe.Trace, cfg v1.Config, opts Option
 		s.paths = append(s.paths, p)
 		s.sel.Entries = append(s.sel.Entries, Entry{Node: node})
 	}
+	s.category = s.pathCategories()
 	s.elf = newLinker(s)
 	return s
 }
@@ -85,8 +98,19 @@ func (s *selector) run(ctx context.Context) error {
 	if err := s.readGlobs(); err != nil {
 		return err
 	}
+	// Who owns what is told under every policy, since reports name it.
+	for _, detect := range detectors {
+		detect(s)
+	}
 	for _, seed := range seeds {
 		seed(s)
+	}
+	files := fileRules
+	if s.opts.Keep != Accessed {
+		files = slices.Concat(fileRules, unitFileRules)
+		for _, seed := range unitSeeds {
+			seed(s)
+		}
 	}
 	s.keep(s.fs.Root(), Reason{Rule: "parent", Text: "the root of the tree"})
 	// Reasons must not depend on the order in which the seeds came.
@@ -102,7 +126,14 @@ func (s *selector) run(ctx context.Context) error {
 		case len(s.kept) > 0:
 			rules, i, s.kept = nameRules, s.kept[0], s.kept[1:]
 		case len(s.programs) > 0:
-			rules, i, s.programs = fileRules, s.programs[0], s.programs[1:]
+			rules, i, s.programs = files, s.programs[0], s.programs[1:]
+		case len(s.units) > 0:
+			u := s.units[0]
+			s.units = s.units[1:]
+			if u.complete != nil {
+				u.complete(s, u)
+			}
+			continue
 		case len(s.objects) > 0:
 			// Only now is it known which of them some program loads.
 			rules, i, s.objects = lastRules, s.objects[0], s.objects[1:]

@@ -125,12 +125,12 @@ func TestTouched(t *testing.T) {
 }
 
 func TestGone(t *testing.T) {
-	s := mustSelect(t, treetest.FS(t, "file /a"), "/z r\n /a/below s\n /a r\n /made rw\n /missed m\n /b k", v1.Config{}, keep.Options{})
+	s := mustSelect(t, treetest.FS(t, "file /a"), "/z r\n /a/below s\n /a r\n /made rw\n /missed m\n /b k", v1.Config{}, keep.Options{Keep: keep.Accessed})
 	diff(t, []string{"/a/below", "/b", "/z"}, s.Gone)
 }
 
 func TestNilTrace(t *testing.T) {
-	s, err := keep.Select(t.Context(), treetest.FS(t, "file /a 0755"), nil, v1.Config{Cmd: []string{"/a"}}, keep.Options{})
+	s, err := keep.Select(t.Context(), treetest.FS(t, "file /a 0755"), nil, v1.Config{Cmd: []string{"/a"}}, keep.Options{Keep: keep.Accessed})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +263,7 @@ func TestSameInputSameSelection(t *testing.T) {
 func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := keep.Select(ctx, treetest.FS(t, "file /a"), &probe.Trace{}, v1.Config{}, keep.Options{})
+	_, err := keep.Select(ctx, treetest.FS(t, "file /a"), &probe.Trace{}, v1.Config{}, keep.Options{Keep: keep.Accessed})
 	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
@@ -274,7 +274,7 @@ func TestLargeTreeIsFast(t *testing.T) {
 	tree, text := largeTree(40000)
 	fsys, trace := treetest.FS(t, tree), parseTrace(t, text)
 	before := processorTime(t)
-	s, err := keep.Select(t.Context(), fsys, trace, v1.Config{}, keep.Options{Exclude: []string{"**/*.pyc", "/usr/share/{man,info}/**"}})
+	s, err := keep.Select(t.Context(), fsys, trace, v1.Config{}, keep.Options{Keep: keep.Accessed, Exclude: []string{"**/*.pyc", "/usr/share/{man,info}/**"}})
 	took := processorTime(t) - before
 	if err != nil {
 		t.Fatal(err)
