@@ -55,13 +55,14 @@ func Images(ctx context.Context, root string, names ...string) ([]Image, error) 
 // building them: Archive and Ref are not set yet.
 func Folders(root string, names ...string) ([]Image, error) {
 	var images []Image
-	dirs, err := filepath.Glob(filepath.Join(root, "testdata", "images", "*"))
+	dir := filepath.Join(root, "testdata", "images")
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	for _, dir := range dirs {
-		img := Image{Dir: dir, Name: filepath.Base(dir)}
-		if len(names) > 0 && !slices.Contains(names, img.Name) {
+	for _, e := range entries {
+		img := Image{Dir: filepath.Join(dir, e.Name()), Name: e.Name()}
+		if !e.IsDir() || len(names) > 0 && !slices.Contains(names, img.Name) {
 			continue
 		}
 		if err := img.read(); err != nil {
