@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -73,6 +74,11 @@ type Options struct {
 	Include, Exclude []string
 	IncludeBin       []string
 	NoLicenses       bool
+	// NoRun decides by rules alone, from the image's config, where the image cannot be
+	// run: nothing is tested, and the verification holds files against files.
+	NoRun bool
+	// Strip leaves symbol tables and debug information of ELF files out.
+	Strip bool
 	// Compression of the layer.
 	Compression layer.Compression
 
@@ -83,6 +89,45 @@ type Options struct {
 // Run slims the image named by ref and stores the result. An error after the
 // probe comes with the Result so far.
 func Run(ctx context.Context, ref string, opts Options) (*Result, error) {
+	return do(ctx, ref, opts, func(r *run) []step {
+		if opts.NoRun {
+			return []step{
+				{Fetch, r.fetch}, {Index, r.index}, {Select, r.choose}, {Write, r.write}, {Verify, r.verifyFiles}, {Store, r.store},
+			}
+		}
+		return []step{
+			{Fetch, r.fetch},
+			{Index, r.index},
+			{Probe, r.probe},
+			{Select, r.choose},
+			{Write, r.write},
+			{Verify, r.verify},
+			{Store, r.store},
+		}
+	}, nil)
+}
+
+// Explain does as much of Run as decides what is kept, nothing is written, and
+// hands the Result, its Selection filled, to use while the image can still be read.
+// The original is run only where no Options.Trace says what it touches.
+func Explain(ctx context.Context, ref string, opts Options, use func(*Result) error) error {
+	_, err := do(ctx, ref, opts, func(r *run) []step {
+		steps := []step{{Fetch, r.fetchSource}, {Index, r.index}, {Probe, r.probe}, {Select, r.choose}}
+		if opts.Trace != nil || opts.NoRun {
+			steps = slices.Delete(steps, 2, 3)
+		}
+		return steps
+	}, use)
+	return err
+}
+
+// step is one part of a run.
+type step struct {
+	phase Phase
+	do    func(context.Context) (string, error)
+}
+
+func do(ctx context.Context, ref string, opts Options, steps func(*run) []step, use func(*Result) error) (*Result, error) {
 	if opts.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, opts.Timeout, timeout(opts.Timeout))
@@ -90,21 +135,13 @@ func Run(ctx context.Context, ref string, opts Options) (*Result, error) {
 	}
 	r := &run{opts: opts, ref: ref, result: &Result{}}
 	defer r.close()
-	for _, s := range []struct {
-		phase Phase
-		do    func(context.Context) (string, error)
-	}{
-		{Fetch, r.fetch},
-		{Index, r.index},
-		{Probe, r.probe},
-		{Select, r.choose},
-		{Write, r.write},
-		{Verify, r.verify},
-		{Store, r.store},
-	} {
+	for _, s := range steps(r) {
 		if err := r.step(ctx, s.phase, s.do); err != nil {
 			return r.result, err
 		}
+	}
+	if use != nil {
+		return r.result, use(r.result)
 	}
 	return r.result, nil
 }
@@ -179,27 +216,42 @@ func ended(ctx context.Context, p Phase, err error) error {
 	return fmt.Errorf("%s: %w: %s", p, cause, at)
 }
 
-// fetch resolves the references and refuses what cannot end well before anything
-// is run.
-func (r *run) fetch(ctx context.Context) (string, error) {
+// fetchSource resolves the original.
+func (r *run) fetchSource(ctx context.Context) (string, error) {
 	ref, err := transport.Parse(r.ref)
 	if err != nil {
 		return "", err
 	}
-	topts := transport.Options{Platform: r.opts.Platform}
-	if r.source, err = transport.Load(ctx, ref, topts); err != nil {
+	if r.source, err = transport.Load(ctx, ref, transport.Options{Platform: r.opts.Platform}); err != nil {
 		return "", err
 	}
 	r.closers = append(r.closers, r.source.Close)
+	cfg, err := r.source.Image.ConfigFile()
+	if err != nil {
+		return "", fmt.Errorf("%w: %s: read config: %w", transport.ErrInput, r.source.Ref, err)
+	}
+	r.config = cfg.Config
+	r.result.Source = ImageInfo{Reference: r.source.Ref.String(), Digest: r.source.Digest.String()}
+	return r.source.Ref.String(), nil
+}
+
+// fetch resolves all references and refuses what cannot end well before anything
+// is run.
+func (r *run) fetch(ctx context.Context) (string, error) {
+	text, err := r.fetchSource(ctx)
+	if err != nil {
+		return "", err
+	}
 	if r.output, err = r.outputRef(); err != nil {
 		return "", err
 	}
-	topts.Source = r.source.Ref
+	topts := transport.Options{Platform: r.opts.Platform, Source: r.source.Ref}
 	if err := transport.CheckStore(ctx, r.output, topts); err != nil {
 		return "", err
 	}
 	if r.opts.Base != "" && r.opts.Base != "scratch" {
-		if ref, err = transport.Parse(r.opts.Base); err != nil {
+		ref, err := transport.Parse(r.opts.Base)
+		if err != nil {
 			return "", fmt.Errorf("--base: %w", err)
 		}
 		if r.base, err = transport.Load(ctx, ref, topts); err != nil {
@@ -210,13 +262,7 @@ func (r *run) fetch(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("%w: --tag %s would overwrite the base", transport.ErrUsage, r.output)
 		}
 	}
-	cfg, err := r.source.Image.ConfigFile()
-	if err != nil {
-		return "", fmt.Errorf("%w: %s: read config: %w", transport.ErrInput, r.source.Ref, err)
-	}
-	r.config = cfg.Config
-	r.result.Source = ImageInfo{Reference: r.source.Ref.String(), Digest: r.source.Digest.String()}
-	return r.source.Ref.String(), nil
+	return text, nil
 }
 
 // outputRef says where the result goes.
@@ -325,10 +371,13 @@ func (r *run) probeOptions(cfg v1.Config) probe.Options {
 	return o
 }
 
-// trace is what the selection goes by.
+// trace is what the selection goes by; an empty one if nothing was run.
 func (r *run) trace() *probe.Trace {
-	if r.opts.Trace != nil {
+	switch {
+	case r.opts.Trace != nil:
 		return r.opts.Trace
+	case r.original == nil:
+		return new(probe.Trace)
 	}
 	return r.original.Trace
 }
@@ -348,6 +397,9 @@ func (r *run) choose(ctx context.Context) (string, error) {
 		return "", err
 	}
 	r.result.Selection = r.selection
+	if r.original == nil {
+		r.result.Trace, r.result.NoRun = r.trace(), r.opts.NoRun
+	}
 	t := r.selection.Totals()
 	return fmt.Sprintf("%d of %d files kept, %s", t.Kept.Files, t.Kept.Files+t.Dropped.Files, Bytes(t.Kept.Bytes)), nil
 }
@@ -355,7 +407,7 @@ func (r *run) choose(ctx context.Context) (string, error) {
 // write makes the slim image; nothing of it is stored yet.
 func (r *run) write(ctx context.Context) (string, error) {
 	l, err := layer.Write(ctx, r.selection, layer.Options{
-		Compression: r.opts.Compression, Base: r.baseFS, Order: r.trace().Order(), Dir: r.opts.CacheDir,
+		Compression: r.opts.Compression, Strip: r.opts.Strip, Base: r.baseFS, Order: r.trace().Order(), Dir: r.opts.CacheDir,
 	})
 	if err != nil {
 		return "", err
@@ -376,9 +428,8 @@ func (r *run) write(ctx context.Context) (string, error) {
 	return fmt.Sprintf("one layer, %s", Bytes(size)), nil
 }
 
-// verify boots the written image with the same workload and compares. Where a
-// row differs the original is run again, to know whether it varies by nature.
-func (r *run) verify(ctx context.Context) (string, error) {
+// readBack indexes the written image.
+func (r *run) readBack(ctx context.Context) (*rootfs.FS, error) {
 	// Its layer is not one to meet again; a base's are.
 	opts := rootfs.Options{TempDir: r.opts.CacheDir}
 	if r.base != nil {
@@ -386,9 +437,40 @@ func (r *run) verify(ctx context.Context) (string, error) {
 	}
 	slim, size, err := r.load(ctx, r.image, opts)
 	if err != nil {
-		return "", fmt.Errorf("read back: %w", err)
+		return nil, fmt.Errorf("read back: %w", err)
 	}
 	r.result.After.Files, r.result.After.Bytes, r.result.After.Layers = size.Files, size.Bytes, size.Layers
+	if r.result.After.Bytes > r.result.Before.Bytes {
+		return nil, fmt.Errorf("%w: %s of files became %s", ErrGate, Bytes(r.result.Before.Bytes), Bytes(r.result.After.Bytes))
+	}
+	return slim, nil
+}
+
+// verifyFiles is all that can be verified of an image that was not run: that it
+// holds what was selected, as the original has it.
+func (r *run) verifyFiles(ctx context.Context) (string, error) {
+	slim, err := r.readBack(ctx)
+	if err != nil {
+		return "", err
+	}
+	row, err := verify.Files(ctx, r.selection, slim, verify.FilesOptions{Base: r.base != nil, Stripped: r.opts.Strip})
+	if err != nil {
+		return "", err
+	}
+	r.result.Verdict = &verify.Verdict{Rows: []verify.Row{row}}
+	if !row.Equal {
+		return "", fmt.Errorf("%w: %s: %s", ErrDiffers, row.Slim, row.Detail)
+	}
+	return "not run; " + row.Slim, nil
+}
+
+// verify boots the written image with the same workload and compares. Where a
+// row differs the original is run again, to know whether it varies by nature.
+func (r *run) verify(ctx context.Context) (string, error) {
+	slim, err := r.readBack(ctx)
+	if err != nil {
+		return "", err
+	}
 	cfg, err := r.image.ConfigFile()
 	if err != nil {
 		return "", fmt.Errorf("read back: %w", err)
@@ -416,9 +498,6 @@ func (r *run) verify(ctx context.Context) (string, error) {
 	}
 	if different := v.Different(); len(different) > 0 {
 		return "", fmt.Errorf("%w: %s", ErrDiffers, differences(v))
-	}
-	if r.result.After.Bytes > r.result.Before.Bytes {
-		return "", fmt.Errorf("%w: %s of files became %s", ErrGate, Bytes(r.result.Before.Bytes), Bytes(r.result.After.Bytes))
 	}
 	return fmt.Sprintf("%d of %d observations equal", len(v.Rows)-v.Varying(), len(v.Rows)), nil
 }

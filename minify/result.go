@@ -71,7 +71,10 @@ type Result struct {
 	Trace          *probe.Trace
 	Selection      *keep.Selection
 	Verdict        *verify.Verdict
-	Phases         []PhaseTime
+	// NoRun says that nothing was run: the Selection is that of rules alone, and the
+	// Verdict compares files.
+	NoRun  bool
+	Phases []PhaseTime
 	// Silent are the TCP ports that the image exposes and that never listened.
 	Silent []uint16
 }
@@ -80,6 +83,9 @@ type Result struct {
 func (r *Result) Notes() []string {
 	var notes []string
 	add := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
+	if r.NoRun {
+		add("the image was not run: what it needs was judged by its config and its files alone, and nothing tested the result")
+	}
 	for _, port := range r.Silent {
 		add("the exposed port %d did not listen by the end of the test: what serves it is not tested", port)
 	}

@@ -24,6 +24,7 @@ const help = `Make a small image of a fat one: run it under a file-access probe 
 exercises it, keep what it needs, verify that the result behaves the same.
 
   slim [OPTIONS] IMAGE [OPTIONS] [-- COMMAND [ARG...]]
+  slim explain [OPTIONS] IMAGE PATH...   why a path is kept or dropped
 
   slim myapp:latest                      the Docker daemon's image, else the registry's
   slim myapp:latest --test ./smoke.sh    the test's exit status is the verdict
@@ -64,7 +65,6 @@ type group struct {
 
 func newCommand(ui *terminal) *cobra.Command {
 	f := &flags{}
-	groups := f.groups()
 	cmd := &cobra.Command{
 		Use:               "slim [OPTIONS] IMAGE [-- COMMAND [ARG...]]",
 		Version:           version,
@@ -76,6 +76,15 @@ func newCommand(ui *terminal) *cobra.Command {
 			return f.run(cmd, args, ui)
 		},
 	}
+	f.register(cmd, help)
+	cmd.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"}) // an image may be named so
+	cmd.AddCommand(newExplain(ui))
+	return cmd
+}
+
+// register gives cmd the options, and a help that begins with text.
+func (f *flags) register(cmd *cobra.Command, text string) {
+	groups := f.groups()
 	all := pflag.NewFlagSet("", pflag.ContinueOnError)
 	all.SortFlags = false
 	for _, g := range groups {
@@ -87,7 +96,7 @@ func newCommand(ui *terminal) *cobra.Command {
 	})
 	cmd.SetHelpFunc(func(c *cobra.Command, _ []string) {
 		out := c.OutOrStdout()
-		fmt.Fprint(out, help)
+		fmt.Fprint(out, text)
 		// One column for all groups: their lines are cut out of one listing.
 		lines := strings.SplitAfter(all.FlagUsages(), "\n")
 		for _, g := range groups {
@@ -98,7 +107,6 @@ func newCommand(ui *terminal) *cobra.Command {
 		}
 		fmt.Fprint(out, exitCodes)
 	})
-	return cmd
 }
 
 func (f *flags) groups() []group {
@@ -112,10 +120,11 @@ func (f *flags) groups() []group {
 	result.BoolVar(&f.Push, "push", false, "store it in the registry that --tag names")
 	result.StringVar(&f.Base, "base", "scratch", "put the layer on top of `image`")
 	result.StringVar(&f.compression, "compression", string(layer.Gzip), "write a layer of `kind` gzip, zstd or estargz")
-	result.StringVar(&f.keep, "keep", string(keep.Units), "keep what was `reached`: accessed, units (completed) or packages (whole)")
+	result.StringVar(&f.keep, "keep", string(keep.Units), "keep by `policy` accessed, units or packages: ever more")
 	result.StringArrayVar(&f.Include, "include", nil, "keep what matches `glob`, too (repeatable)")
 	result.StringArrayVar(&f.IncludeBin, "include-bin", nil, "keep the program `name` and what it needs, too (repeatable)")
 	result.StringArrayVar(&f.Exclude, "exclude", nil, "drop what matches `glob` (repeatable)")
+	result.BoolVar(&f.Strip, "strip", false, "remove symbol tables and debug information of ELF files")
 	result.BoolVar(&f.NoLicenses, "no-licenses", false, "drop the license texts of what is kept")
 
 	test, g2 := newSet("Test:")
@@ -123,6 +132,7 @@ func (f *flags) groups() []group {
 	test.StringVar(&f.Workload.Test, "test", "", "run host `command` with SLIM_URL, SLIM_HOST and SLIM_PORT set")
 	test.StringArrayVar(&f.exec, "exec", nil, "run `command` inside the container (repeatable)")
 	test.StringArrayVar(&f.runs, "run", nil, "run the image with `args`, '' for its own CMD (repeatable)")
+	test.BoolVar(&f.NoRun, "no-run", false, "do not run the image: go by its files alone, test nothing")
 	test.BoolVar(&f.Workload.AnyExit, "any-exit", false, "accept commands that end with another status than 0")
 	test.DurationVar(&f.Timeout, "timeout", 10*time.Minute, "give up after `time`")
 
@@ -146,15 +156,17 @@ func (f *flags) groups() []group {
 }
 
 func (f *flags) run(cmd *cobra.Command, args []string, ui *terminal) error {
-	if err := fromEnvironment(cmd.Flags()); err != nil {
+	args, err := f.complete(cmd, args)
+	switch {
+	case err != nil:
 		return err
-	}
-	image, err := f.complete(cmd, args)
-	if err != nil {
-		return err
+	case len(args) == 0:
+		return fmt.Errorf("%w: no IMAGE given; see slim --help", errUsage)
+	case len(args) > 1:
+		return fmt.Errorf("%w: one IMAGE, not %d: %s (a command goes after --)", errUsage, len(args), strings.Join(args, " "))
 	}
 	f.Progress = ui.step
-	result, err := minify.Run(cmd.Context(), image, f.Options)
+	result, err := minify.Run(cmd.Context(), args[0], f.Options)
 	ui.done()
 	if err == nil { // the image is stored, whatever becomes of the files
 		ui.summary(result)
@@ -166,8 +178,12 @@ func (f *flags) run(cmd *cobra.Command, args []string, ui *terminal) error {
 	return err
 }
 
-// complete turns the parsed flags into options and returns the image.
-func (f *flags) complete(cmd *cobra.Command, args []string) (image string, err error) {
+// complete turns the parsed flags into options and returns the arguments before
+// "--".
+func (f *flags) complete(cmd *cobra.Command, args []string) (_ []string, err error) {
+	if err := fromEnvironment(cmd.Flags()); err != nil {
+		return nil, err
+	}
 	usage := func(format string, a ...any) error {
 		return fmt.Errorf("%w: %w", errUsage, fmt.Errorf(format, a...))
 	}
@@ -176,64 +192,60 @@ func (f *flags) complete(cmd *cobra.Command, args []string) (image string, err e
 		args = args[:dash]
 	}
 	switch {
-	case len(args) == 0:
-		return "", usage("no IMAGE given; see slim --help")
-	case len(args) > 1:
-		return "", usage("one IMAGE, not %d: %s (a command goes after --)", len(args), strings.Join(args, " "))
 	case f.format != "text" && f.format != "json":
-		return "", usage("--format is text or json, not %q", f.format)
+		return nil, usage("--format is text or json, not %q", f.format)
 	case f.Timeout < 0:
-		return "", usage("--timeout %v is less than nothing", f.Timeout)
+		return nil, usage("--timeout %v is less than nothing", f.Timeout)
 	case slices.ContainsFunc(f.exec, func(s string) bool { return strings.TrimSpace(s) == "" }):
-		return "", usage("--exec wants a command")
+		return nil, usage("--exec wants a command")
 	case len(f.Sandbox.Command) > 0 && len(f.runs) > 0:
-		return "", usage("a command after -- and --run exclude each other")
+		return nil, usage("a command after -- and --run exclude each other")
 	}
 	if f.Keep = keep.Policy(f.keep); !f.Keep.Valid() {
-		return "", usage("--keep is one of %v, not %q", keep.Policies, f.keep)
+		return nil, usage("--keep is one of %v, not %q", keep.Policies, f.keep)
 	}
 	if f.Compression = layer.Compression(f.compression); !f.Compression.Valid() {
-		return "", usage("--compression is one of %v, not %q", layer.Compressions, f.compression)
+		return nil, usage("--compression is one of %v, not %q", layer.Compressions, f.compression)
 	}
 	switch f.Sandbox.Network {
 	case "none":
 		f.Sandbox.Network = ""
 	case "host":
 	default:
-		return "", usage("--network is none or host, not %q", f.Sandbox.Network)
+		return nil, usage("--network is none or host, not %q", f.Sandbox.Network)
 	}
 	if cmd.Flags().Changed("entrypoint") {
 		f.Sandbox.Entrypoint = &f.entrypoint
 	}
 	if f.Runs, err = split("run", f.runs); err != nil {
-		return "", usage("%w", err)
+		return nil, usage("%w", err)
 	}
 	if f.Workload.Exec, err = split("exec", f.exec); err != nil {
-		return "", usage("%w", err)
+		return nil, usage("%w", err)
 	}
 	for _, s := range f.http {
 		checks, err := workload.ParseChecks(s)
 		if err != nil {
-			return "", usage("--http: %w", err)
+			return nil, usage("--http: %w", err)
 		}
 		f.Workload.Checks = append(f.Workload.Checks, checks...)
 	}
 	for _, pattern := range slices.Concat(f.Include, f.Exclude) {
 		if err := keep.CheckGlob(pattern); err != nil {
-			return "", usage("--include or --exclude %w", err)
+			return nil, usage("--include or --exclude %w", err)
 		}
 	}
 	for _, path := range []string{f.trace, f.report} {
 		if err := checkWritable(path); err != nil {
-			return "", usage("%w", err)
+			return nil, usage("%w", err)
 		}
 	}
 	if f.fromTrace != "" {
 		if f.Trace, err = readTrace(f.fromTrace); err != nil {
-			return "", usage("--from-trace: %w", err)
+			return nil, usage("--from-trace: %w", err)
 		}
 	}
-	return args[0], nil
+	return args, nil
 }
 
 // split splits each command as a shell would; nil words of "" mean the image's own.

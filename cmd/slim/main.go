@@ -83,7 +83,7 @@ func exitCode(err error) int {
 	switch {
 	case errors.As(err, &sig):
 		return 128 + int(sig.sig)
-	case errors.Is(err, errUsage), errors.Is(err, transport.ErrUsage), errors.Is(err, sandbox.ErrUsage):
+	case errors.Is(err, errUsage), errors.Is(err, errNoPath), errors.Is(err, transport.ErrUsage), errors.Is(err, sandbox.ErrUsage):
 		return 2
 	case errors.Is(err, minify.ErrDiffers):
 		return 4

@@ -24,6 +24,7 @@ import (
 	"golang.org/x/term"
 
 	"slim/minify"
+	"slim/minify/verify"
 )
 
 type terminal struct {
@@ -103,16 +104,23 @@ func (t *terminal) summary(r *minify.Result) {
 	for _, c := range dropped {
 		fmt.Fprintf(w, "  %9s  %7d  %s\n", minify.Bytes(c.Bytes), c.Files, c.Category)
 	}
-	v := r.Verdict
+	if r.NoRun {
+		fmt.Fprintf(w, "\n%s\n", t.paint("33", "not tested: the image was not run"))
+	} else {
+		t.verdict(r.Verdict)
+	}
+	for _, note := range r.Notes() {
+		fmt.Fprintf(w, "%s %s\n", t.paint("33", "note:"), printable(note))
+	}
+}
+
+func (t *terminal) verdict(v *verify.Verdict) {
 	varies := v.Varying()
 	text := fmt.Sprintf("equal in %d observations", len(v.Rows)-varies)
 	if varies > 0 {
 		text += fmt.Sprintf("; %d vary in the original itself", varies)
 	}
-	fmt.Fprintf(w, "\nverified   %s\n", t.paint("32", text))
-	for _, note := range r.Notes() {
-		fmt.Fprintf(w, "%s %s\n", t.paint("33", "note:"), printable(note))
-	}
+	fmt.Fprintf(t.err, "\nverified   %s\n", t.paint("32", text))
 }
 
 // result prints the one thing that goes to stdout.

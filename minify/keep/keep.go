@@ -160,6 +160,27 @@ func (s *Selection) find(n *rootfs.Node) int {
 	return slices.IndexFunc(s.Entries, func(e Entry) bool { return e.Node == n })
 }
 
+// Why follows the reason of the name at path back: its entry, then that of the name
+// which led to it, and so on to one that the run touched, the config names or no
+// other name led to. Of a dropped name it is the entry alone; false if the tree has
+// no such name.
+func (s *Selection) Why(path string) ([]Entry, bool) {
+	e, ok := s.Lookup(path)
+	if !ok {
+		return nil, false
+	}
+	chain := []Entry{e}
+	for e.Kept && e.Reason.From != "" {
+		next, ok := s.Lookup(e.Reason.From)
+		if !ok || slices.ContainsFunc(chain, func(c Entry) bool { return c.Node == next.Node }) {
+			break
+		}
+		chain = append(chain, next)
+		e = next
+	}
+	return chain, true
+}
+
 // Kept yields the kept entries, parents first.
 func (s *Selection) Kept() iter.Seq[Entry] {
 	return func(yield func(Entry) bool) {

@@ -5,7 +5,8 @@
 // sticky bits, numeric owner, mtime, extended attributes, hard links as hard
 // links, device numbers), content is copied from the original's blobs, entries
 // are sorted, and the same selection gives the same bytes on any machine,
-// whatever its core count. It chooses nothing.
+// whatever its core count. It chooses nothing. Options.Strip alone changes
+// content, and of ELF files only.
 //
 // A tar archive cannot hold a socket, nor an access or change time that anyone
 // restores; those are not kept.
@@ -55,6 +56,8 @@ type Options struct {
 	Order []string
 	// Base is the tree below the layer; what it has already is left out.
 	Base *rootfs.FS
+	// Strip leaves the symbol table and the debug information of ELF files out.
+	Strip bool
 	// Dir is the folder for the layer's bytes until Close; "" is os.TempDir.
 	Dir string
 }
@@ -122,7 +125,7 @@ func (l *Layer) writeStream(ctx context.Context, b *blob, sel *keep.Selection, o
 		return err
 	}
 	plain := newDigester(z)
-	if err := l.writeTar(ctx, plain, sel, opts.Base); err != nil {
+	if err := l.writeTar(ctx, plain, sel, opts); err != nil {
 		z.Close()
 		return err
 	}
@@ -144,7 +147,7 @@ func (l *Layer) writeEStargz(ctx context.Context, b *blob, sel *keep.Selection, 
 	}
 	defer plain.Close()
 	counted := newDigester(plain)
-	if err := l.writeTar(ctx, counted, sel, opts.Base); err != nil {
+	if err := l.writeTar(ctx, counted, sel, opts); err != nil {
 		return err
 	}
 	var missed []string // a base's files are not in the layer

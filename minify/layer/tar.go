@@ -2,9 +2,7 @@ package layer
 
 import (
 	"archive/tar"
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -17,10 +15,11 @@ import (
 
 // writeTar writes the kept entries that base has not, in the selection's order:
 // parents before children, siblings sorted.
-func (l *Layer) writeTar(ctx context.Context, w io.Writer, sel *keep.Selection, base *rootfs.FS) error {
-	tw := tar.NewWriter(w)
-	written := make(map[*rootfs.Inode]string) // the first name of each inode with several
-	buf := make([]byte, 256<<10)
+func (l *Layer) writeTar(ctx context.Context, w io.Writer, sel *keep.Selection, opts Options) error {
+	t := tarWriter{
+		Writer: tar.NewWriter(w), fs: sel.FS, strip: opts.Strip,
+		written: make(map[*rootfs.Inode]string), buf: make([]byte, 256<<10),
+	}
 	for _, e := range sel.Entries {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -28,46 +27,62 @@ func (l *Layer) writeTar(ctx context.Context, w io.Writer, sel *keep.Selection, 
 		if !e.Kept || isUnlistedRoot(e.Node) {
 			continue
 		}
-		in, err := hasSame(base, e.Node, sel.FS)
+		in, err := hasSame(opts.Base, e.Node, sel.FS)
 		if err != nil {
 			return err
 		}
 		if in {
 			continue
 		}
-		if err := l.writeEntry(tw, e.Node, sel.FS, written, buf); err != nil {
+		size, err := t.entry(e.Node)
+		if err != nil {
 			return fmt.Errorf("%s: %w", e.Node.Path(), err)
 		}
+		l.Files++
+		l.Bytes += size
 	}
-	return tw.Close()
+	return t.Close()
+}
+
+// tarWriter writes names of fs.
+type tarWriter struct {
+	*tar.Writer
+	fs      *rootfs.FS
+	strip   bool
+	written map[*rootfs.Inode]string // the first name of each inode with several
+	buf     []byte
 }
 
 // isUnlistedRoot reports whether n is a root directory that no layer of the
 // original lists: then the runtime's default stands, as it did before.
 func isUnlistedRoot(n *rootfs.Node) bool { return n.Parent() == nil && n.Inode().Layer < 0 }
 
-func (l *Layer) writeEntry(tw *tar.Writer, n *rootfs.Node, fsys *rootfs.FS, written map[*rootfs.Inode]string, buf []byte) error {
+// entry writes one name and tells the bytes of its content.
+func (t *tarWriter) entry(n *rootfs.Node) (int64, error) {
 	hdr, err := header(n)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	inode := n.Inode()
-	if first, ok := written[inode]; ok {
+	if first, ok := t.written[inode]; ok {
 		hdr.Typeflag, hdr.Linkname, hdr.Size, hdr.PAXRecords = tar.TypeLink, first, 0, nil
 	} else if len(inode.Names) > 1 && !inode.IsDir() {
-		written[inode] = hdr.Name
+		t.written[inode] = hdr.Name
 	}
-	if err := tw.WriteHeader(hdr); err != nil {
-		return err
-	}
-	l.Files++
 	if hdr.Typeflag != tar.TypeReg {
-		return nil
+		return 0, t.WriteHeader(hdr)
 	}
-	l.Bytes += hdr.Size
+	var content io.Reader = t.fs.Content(inode)
+	if t.strip {
+		if r, size, err := strip(t.fs.Content(inode), inode.Size); err == nil {
+			content, hdr.Size = r, size
+		}
+	}
+	if err := t.WriteHeader(hdr); err != nil {
+		return 0, err
+	}
 	// Hide ReaderFrom and WriterTo: they would allocate a buffer for each file.
-	_, err = io.CopyBuffer(struct{ io.Writer }{tw}, struct{ io.Reader }{fsys.Content(inode)}, buf)
-	return err
+	return io.CopyBuffer(struct{ io.Writer }{t}, struct{ io.Reader }{content}, t.buf)
 }
 
 // header is the tar header of a name: as the PAX format writes it, which falls
@@ -118,7 +133,7 @@ func hasSame(base *rootfs.FS, n *rootfs.Node, fsys *rootfs.FS) (bool, error) {
 	if base == nil {
 		return false, nil
 	}
-	below := find(base, n)
+	below := base.Counterpart(n)
 	if below == nil {
 		return false, nil
 	}
@@ -130,37 +145,5 @@ func hasSame(base *rootfs.FS, n *rootfs.Node, fsys *rootfs.FS) (bool, error) {
 	if !a.IsRegular() {
 		return true, nil
 	}
-	return sameContent(base.Content(a), fsys.Content(b))
-}
-
-// find looks a name up without following links: the layer's entries replace the
-// base's name by name.
-func find(base *rootfs.FS, n *rootfs.Node) *rootfs.Node {
-	if n.Parent() == nil {
-		return base.Root()
-	}
-	dir := find(base, n.Parent())
-	if dir == nil {
-		return nil
-	}
-	return dir.Child(n.Name())
-}
-
-func sameContent(a, b io.Reader) (bool, error) {
-	bufA, bufB := make([]byte, 64<<10), make([]byte, 64<<10)
-	for {
-		na, errA := io.ReadFull(a, bufA)
-		nb, errB := io.ReadFull(b, bufB)
-		if !bytes.Equal(bufA[:na], bufB[:nb]) {
-			return false, nil
-		}
-		for _, err := range []error{errA, errB} {
-			if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-				return false, err
-			}
-		}
-		if errA != nil || errB != nil {
-			return true, nil
-		}
-	}
+	return rootfs.SameContent(base.Content(a), fsys.Content(b))
 }
