@@ -39,7 +39,8 @@ type selector struct {
 
 	include, exclude []*glob
 
-	elf *linker
+	elf   *linker
+	names *nameFinder
 }
 
 // The rules, in the order in which they propose: seeds from what stands outside
@@ -82,6 +83,7 @@ func newSelector(fsys *rootfs.FS, trace *probe.Trace, cfg v1.Config, opts Option
 	}
 	s.category = s.pathCategories()
 	s.elf = newLinker(s)
+	s.names = newNameFinder(s)
 	return s
 }
 
