@@ -3,12 +3,14 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZTIME ?= 30s
 TESTFLAGS ?=
+IMAGES ?=
+GALLERYFLAGS ?=
 # ./... passes by what lies in testdata.
 PROGRAMS = $(patsubst %/,./%,$(sort $(dir $(wildcard testdata/*/*.go testdata/*/*/*.go */*/testdata/*/*.go))))
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := build
-.PHONY: build test lint fuzz bench demo help
+.PHONY: build test lint fuzz bench gallery demo help
 
 build: ## bin/slim, one static binary
 	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/slim ./cmd/slim
@@ -33,6 +35,10 @@ fuzz: ## every fuzz target for FUZZTIME each (30s)
 bench: build ## slim every image of testdata/images: a table of sizes and times
 	testdata/setup
 	go run ./testdata/bench
+
+gallery: build ## slim the images with a full file, as root: sizes against hand-written ones, checks passed (IMAGES, GALLERYFLAGS)
+	testdata/setup
+	go run ./testdata/gallery $(GALLERYFLAGS) $(IMAGES)
 
 demo: build ## slim a fat image made from this machine's Go, without Docker (as root)
 	@go run ./testdata/demo

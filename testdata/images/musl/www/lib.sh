@@ -1,0 +1,1 @@
+begin() { printf 'Content-Type: text/plain\r\n\r\n'; }
