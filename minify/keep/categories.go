@@ -19,6 +19,7 @@ const (
 	Tests          Category = "tests"
 	VersionControl Category = "version control"
 	DebugSymbols   Category = "debug symbols"
+	Services       Category = "service files"  // for init, cron, a desktop: programs that images do not start
 	Excluded       Category = "excluded"       // by Options.Exclude
 	Unused         Category = "unused package" // of a unit of which nothing was used
 	Other          Category = "other"
@@ -43,7 +44,7 @@ var folderRules = []categoryRule{
 		cargo/registry cargo/git .composer/cache node_modules/.cache .node-gyp .parcel-cache .next/cache bundle/cache
 		gems/*/cache conda/pkgs miniconda3/pkgs`},
 	{PackageManager, `/var/lib/dpkg /var/lib/apt /etc/apt /etc/dpkg lib/apt lib/dpkg libexec/dpkg share/dpkg
-		share/debconf perl5/Dpkg perl5/Debconf perl/*/CPAN perl5/*/CPAN share/lintian share/bug lib/apk etc/apk share/apk /var/lib/rpm lib/rpm sysimage/rpm
+		share/debconf share/pam-configs perl5/Dpkg perl5/Debconf perl/*/CPAN perl5/*/CPAN share/lintian share/bug lib/apk etc/apk share/apk /var/lib/rpm lib/rpm sysimage/rpm
 		etc/rpm etc/yum etc/yum.repos.d etc/dnf /var/lib/dnf /var/lib/yum /var/lib/pacman *-packages/pip
 		*-packages/pip-* *-packages/dnf *-packages/rpm *-packages/apt python3*/ensurepip node*s/npm node*s/@npmcli
 		node*s/corepack node*s/yarn node*s/pnpm /opt/yarn-* conda-meta`},
@@ -66,6 +67,10 @@ var folderRules = []categoryRule{
 	{Documentation, `share/doc share/man share/info share/gtk-doc share/doc-base share/help share/devhelp share/ri
 		share/common-licenses usr/man local/man man/man*`},
 	{Shell, "share/bash-completion bash_completion.d share/zsh share/fish lib/zsh etc/zsh etc/fish"},
+	{Services, `/etc/init.d /etc/rc*.d /etc/init lib/systemd etc/systemd /etc/cron.d /etc/cron.hourly /etc/cron.daily /etc/cron.weekly
+		/etc/cron.monthly /etc/logrotate.d lib/udev etc/udev lib/tmpfiles.d lib/sysusers.d lib/modprobe.d /etc/apparmor.d
+		/etc/ufw share/initramfs-tools /etc/initramfs-tools share/applications share/menu share/metainfo share/appdata
+		share/polkit-1 /etc/polkit-1 share/dbus-1/system-services share/dbus-1/services etc/xdg/autostart /etc/conf.d`},
 	{Tests, "test tests __tests__ testdata __mocks__ fixtures"},
 }
 

@@ -31,6 +31,7 @@ type selector struct {
 
 	category []Category // of each entry by its path alone; "" where no rule speaks
 	unitOf   []*unit    // what each entry is part of; nil for none
+	packages *packageDB // of the system
 
 	kept     []int   // kept, not yet followed by the rules on names
 	programs []int   // used, not yet followed by the rules on programs
@@ -48,16 +49,17 @@ type selector struct {
 // those on shared objects that no program was found to load.
 //
 // The policy Units adds: detectors, which say what the image's units are, from
-// the general to the special; seeds of its own; and rules on used files.
+// the general to the special; seeds of its own; and rules on kept names and used files.
 var (
 	seeds     = []func(*selector){(*selector).touched, (*selector).config, (*selector).mountPoints, (*selector).included, (*selector).includedPrograms}
 	nameRules = []func(*selector, int){(*selector).parent, (*selector).link}
 	fileRules = []func(*selector, int){(*selector).script, (*selector).program}
 	lastRules = []func(*selector, int){(*selector).object}
 
-	detectors     = []func(*selector){}
+	detectors     = []func(*selector){(*selector).systemPackages}
 	unitSeeds     = []func(*selector){}
-	unitFileRules = []func(*selector, int){(*selector).unit}
+	unitNameRules = []func(*selector, int){(*selector).license}
+	unitFileRules = []func(*selector, int){(*selector).unit, (*selector).systemPackage}
 )
 
 func newSelector(fsys *rootfs.FS, trace *probe.Trace, cfg v1.Config, opts Options) *selector {
@@ -107,8 +109,9 @@ func (s *selector) run(ctx context.Context) error {
 	for _, seed := range seeds {
 		seed(s)
 	}
-	files := fileRules
+	names, files := nameRules, fileRules
 	if s.opts.Keep != Accessed {
+		names = slices.Concat(nameRules, unitNameRules)
 		files = slices.Concat(fileRules, unitFileRules)
 		for _, seed := range unitSeeds {
 			seed(s)
@@ -126,7 +129,7 @@ func (s *selector) run(ctx context.Context) error {
 		var i int
 		switch {
 		case len(s.kept) > 0:
-			rules, i, s.kept = nameRules, s.kept[0], s.kept[1:]
+			rules, i, s.kept = names, s.kept[0], s.kept[1:]
 		case len(s.programs) > 0:
 			rules, i, s.programs = files, s.programs[0], s.programs[1:]
 		case len(s.units) > 0:
