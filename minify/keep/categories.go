@@ -19,7 +19,14 @@ const (
 	Tests          Category = "tests"
 	VersionControl Category = "version control"
 	DebugSymbols   Category = "debug symbols"
-	Services       Category = "service files"  // for init, cron, a desktop: programs that images do not start
+	Services       Category = "service files" // for init, cron, a desktop: programs that images do not start
+	Sources        Category = "sources"       // of compiled programs
+	BuildFiles     Category = "build files"
+	EditorFiles    Category = "editor files"
+	Secrets        Category = "secrets"
+	Logs           Category = "logs"
+	Temporary      Category = "temporary files"
+	CoreDump       Category = "core dump"
 	Excluded       Category = "excluded"       // by Options.Exclude
 	Unused         Category = "unused package" // of a unit of which nothing was used
 	Other          Category = "other"

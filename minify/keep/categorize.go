@@ -1,6 +1,7 @@
 package keep
 
 import (
+	"io"
 	"math"
 	"slices"
 	"strings"
@@ -86,8 +87,12 @@ func (s *selector) linkedCategory(n *rootfs.Node) Category {
 	return category
 }
 
-// toolchainRoot is what a Go or Rust tree matches; any pattern comes before it.
-var toolchainRoot = &categoryPattern{order: math.MaxInt, category: Toolchain}
+// toolchainRoot is what a Go or Rust tree matches, and cacheRoot what a folder that
+// is tagged as a cache; any pattern comes before them.
+var (
+	toolchainRoot = &categoryPattern{order: math.MaxInt - 1, category: Toolchain}
+	cacheRoot     = &categoryPattern{order: math.MaxInt, category: Cache}
+)
 
 func (s *selector) folderCategory(p string, n *rootfs.Node) *categoryPattern {
 	if c := folders.match(p, n.Name()); c != nil {
@@ -96,7 +101,26 @@ func (s *selector) folderCategory(p string, n *rootfs.Node) *categoryPattern {
 	if s.isGoRoot(n) || isRustRoot(n, p) {
 		return toolchainRoot
 	}
+	if s.isCacheDir(n) {
+		return cacheRoot
+	}
 	return nil
+}
+
+// cacheTag is what CACHEDIR.TAG begins with (bford.info/cachedir).
+const cacheTag = "Signature: 8a477f597d28d172789f06886806bc55"
+
+// isCacheDir reports whether a folder says of itself that what it holds can be
+// made again: Rust's target among others. Tools tag Python environments, too, which
+// are no cache to those who run from them.
+func (s *selector) isCacheDir(n *rootfs.Node) bool {
+	tag := n.Child("CACHEDIR.TAG")
+	if tag == nil || !tag.Inode().IsRegular() || n.Child("pyvenv.cfg") != nil {
+		return false
+	}
+	head := make([]byte, len(cacheTag))
+	_, err := s.fs.Content(tag.Inode()).ReadAt(head, 0)
+	return (err == nil || err == io.EOF) && string(head) == cacheTag
 }
 
 // isGoRoot recognises a Go tree wherever it is by what only such a tree has.

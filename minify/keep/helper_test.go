@@ -2,6 +2,7 @@ package keep_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -118,4 +119,16 @@ func (c selectCase) run(t *testing.T) {
 		s := mustSelect(t, treetest.FS(t, c.tree), c.trace, c.cfg, c.opts)
 		diff(t, lines(c.want), kept(s))
 	})
+}
+
+// checkPaths compares the paths kept that are no directories, in any order.
+func checkPaths(t *testing.T, name, tree, trace string, cfg v1.Config, opts keep.Options, want string) *keep.Selection {
+	t.Helper()
+	var s *keep.Selection
+	t.Run(name, func(t *testing.T) {
+		t.Helper()
+		s = mustSelect(t, treetest.FS(t, tree), trace, cfg, opts)
+		diff(t, slices.Sorted(strings.FieldsSeq(want)), slices.Sorted(slices.Values(keptPaths(s))))
+	})
+	return s
 }

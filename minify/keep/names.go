@@ -66,6 +66,27 @@ func (s *selector) namesIn(n *rootfs.Node) []pathName {
 	return list
 }
 
+// contains reports whether the content of a file has the words, in whatever sense.
+func (f *nameFinder) contains(n *rootfs.Node, words string) bool {
+	if !n.Inode().IsRegular() {
+		return false
+	}
+	r := f.s.fs.Content(n.Inode())
+	buf := make([]byte, nameChunk)
+	for have, total := 0, 0; total < maxScanned; {
+		k, err := io.ReadFull(r, buf[have:])
+		if bytes.Contains(buf[:have+k], []byte(words)) {
+			return true
+		}
+		if err != nil {
+			break
+		}
+		total += k
+		have = copy(buf, buf[len(buf)-len(words):])
+	}
+	return false
+}
+
 // isText reports whether content is text: no NUL near its beginning.
 func isText(b []byte) bool {
 	return len(b) > 0 && bytes.IndexByte(b[:min(len(b), 8<<10)], 0) < 0

@@ -42,6 +42,7 @@ type selector struct {
 
 	elf   *linker
 	names *nameFinder
+	trees *trees
 }
 
 // The rules, in the order in which they propose: seeds from what stands outside
@@ -57,9 +58,9 @@ var (
 	lastRules = []func(*selector, int){(*selector).object}
 
 	detectors     = []func(*selector){(*selector).systemPackages}
-	unitSeeds     = []func(*selector){}
+	unitSeeds     = []func(*selector){(*selector).applicationTrees}
 	unitNameRules = []func(*selector, int){(*selector).license}
-	unitFileRules = []func(*selector, int){(*selector).unit, (*selector).systemPackage}
+	unitFileRules = []func(*selector, int){(*selector).unit, (*selector).systemPackage, (*selector).tree}
 )
 
 func newSelector(fsys *rootfs.FS, trace *probe.Trace, cfg v1.Config, opts Options) *selector {
@@ -86,6 +87,7 @@ func newSelector(fsys *rootfs.FS, trace *probe.Trace, cfg v1.Config, opts Option
 	s.category = s.pathCategories()
 	s.elf = newLinker(s)
 	s.names = newNameFinder(s)
+	s.trees = newTrees(s)
 	return s
 }
 
