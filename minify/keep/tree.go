@@ -337,8 +337,8 @@ func (t *trees) isLanguage(n *rootfs.Node, p string) bool {
 	is := t.isPrefix(n, p)
 	if !is && isLibraries(path.Dir(p)) {
 		stem := strings.TrimRight(name, "0123456789.-")
-		is = languageFolders[stem] || languageFolders[name]
-		if base, _, cut := strings.Cut(name, "-"); cut && languageFolders[base] {
+		is = languageStems[stem] || languageStems[name]
+		if base, _, cut := strings.Cut(name, "-"); cut && languageStems[base] {
 			is = true
 		}
 	}
@@ -378,7 +378,7 @@ func (t *trees) isPrefix(n *rootfs.Node, p string) bool {
 
 var (
 	interpreters    = strings.Fields("python3 python java node ruby perl php go rustc erl lua R julia ghc dart pypy3")
-	languageFolders = set(`python pypy ruby perl perl5 php jvm java node nodejs go golang rustlib cargo rustup R lua erlang
+	languageStems = set(`python pypy ruby perl perl5 php jvm java node nodejs go golang rustlib cargo rustup R lua erlang
 		elixir ocaml ghc gcc tcl tcltk guile julia mono dotnet gems bundle`)
 	binaryFolders = set("bin sbin lib libexec")
 )
