@@ -42,6 +42,7 @@ type selector struct {
 
 	elf   *linker
 	names *nameFinder
+	langs *scripting
 	trees *trees
 }
 
@@ -57,10 +58,10 @@ var (
 	fileRules = []func(*selector, int){(*selector).script, (*selector).program}
 	lastRules = []func(*selector, int){(*selector).object}
 
-	detectors     = []func(*selector){(*selector).systemPackages}
+	detectors     = []func(*selector){(*selector).systemPackages, (*selector).scriptLibraries}
 	unitSeeds     = []func(*selector){(*selector).applicationTrees}
 	unitNameRules = []func(*selector, int){(*selector).license}
-	unitFileRules = []func(*selector, int){(*selector).unit, (*selector).systemPackage, (*selector).tree}
+	unitFileRules = []func(*selector, int){(*selector).unit, (*selector).systemPackage, (*selector).tree, (*selector).scripted}
 )
 
 func newSelector(fsys *rootfs.FS, trace *probe.Trace, cfg v1.Config, opts Options) *selector {
@@ -87,6 +88,7 @@ func newSelector(fsys *rootfs.FS, trace *probe.Trace, cfg v1.Config, opts Option
 	s.category = s.pathCategories()
 	s.elf = newLinker(s)
 	s.names = newNameFinder(s)
+	s.langs = newScripting()
 	s.trees = newTrees(s)
 	return s
 }

@@ -1,0 +1,6 @@
+package keep
+
+type phpRules struct{}
+
+func (s *selector) phpStarted(i int) {}
+func (s *selector) phpSource(i int)  {}

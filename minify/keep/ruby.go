@@ -1,0 +1,6 @@
+package keep
+
+type rubyRules struct{}
+
+func (s *selector) rubyStarted(i int) {}
+func (s *selector) rubySource(i int)  {}
