@@ -56,7 +56,7 @@ func TestPerl(t *testing.T) {
 		{"module of the application, of its lib", `
 			file /app/lib/Shop/Cart.pm 0644 "use parent -norequire, 'Shop::Base';\nuse base qw(\n Shop::Thing\n);"
 			file /app/lib/Shop/Thing.pm 0644 "1"
-			file /app/lib/Shop/Unused.pm 0644 "1"`, `use FindBin; use lib \"$FindBin::Bin/lib\"; use Shop::Cart;\n`, `
+			file /usr/share/perl5/Shop/Other.pm 0644 "1"`, `use FindBin; use lib \"$FindBin::Bin/lib\"; use Shop::Cart;\n`, `
 			/app/lib/Shop/Cart.pm
 			/app/lib/Shop/Thing.pm`},
 		{"loaded by name", `
