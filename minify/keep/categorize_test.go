@@ -94,9 +94,9 @@ func TestCategories(t *testing.T) {
 		file /app/node_modules/typescript/lib/tsc.js          = dev dependency
 		file /app/node_modules/x/index.d.ts                   = dev dependency
 		file /app/node_modules/@babel/core/lib/index.js       = dev dependency
-		file /app/node_modules/@babel/runtime/helpers/x.js    = other
+		file /app/node_modules/@babel/runtime/helpers/x.js    = unused package
 		file /usr/share/nodejs/webpack/lib/webpack.js         = dev dependency
-		file /usr/share/nodejs/lodash/lodash.js               = other
+		file /usr/share/nodejs/lodash/lodash.js               = unused package
 		file /usr/lib/python3/dist-packages/pkg_resources/x   = dev dependency
 		file /usr/lib/pkgconfig/x.pc                          = dev dependency
 		file /app/node_modules/x/test/a.js                    = tests

@@ -44,6 +44,7 @@ type selector struct {
 	names *nameFinder
 	langs *scripting
 	trees *trees
+	node  *nodeRules
 }
 
 // The rules, in the order in which they propose: seeds from what stands outside
@@ -58,10 +59,20 @@ var (
 	fileRules = []func(*selector, int){(*selector).script, (*selector).program}
 	lastRules = []func(*selector, int){(*selector).object}
 
-	detectors     = []func(*selector){(*selector).systemPackages, (*selector).scriptLibraries}
+	detectors = []func(*selector){
+		(*selector).systemPackages,
+		(*selector).scriptLibraries,
+		(*selector).detectNode,
+	}
 	unitSeeds     = []func(*selector){(*selector).applicationTrees}
 	unitNameRules = []func(*selector, int){(*selector).license}
-	unitFileRules = []func(*selector, int){(*selector).unit, (*selector).systemPackage, (*selector).tree, (*selector).scripted}
+	unitFileRules = []func(*selector, int){
+		(*selector).unit,
+		(*selector).systemPackage,
+		(*selector).tree,
+		(*selector).scripted,
+		(*selector).nodeFile,
+	}
 )
 
 func newSelector(fsys *rootfs.FS, trace *probe.Trace, cfg v1.Config, opts Options) *selector {
