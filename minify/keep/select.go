@@ -45,6 +45,7 @@ type selector struct {
 	langs *scripting
 	trees *trees
 	node  *nodeRules
+	py    *python // nil if the tree has none
 }
 
 // The rules, in the order in which they propose: seeds from what stands outside
@@ -63,8 +64,9 @@ var (
 		(*selector).systemPackages,
 		(*selector).scriptLibraries,
 		(*selector).detectNode,
+		(*selector).pythons,
 	}
-	unitSeeds     = []func(*selector){(*selector).applicationTrees}
+	unitSeeds     = []func(*selector){(*selector).applicationTrees, (*selector).pythonSeeds}
 	unitNameRules = []func(*selector, int){(*selector).license}
 	unitFileRules = []func(*selector, int){
 		(*selector).unit,
@@ -72,6 +74,7 @@ var (
 		(*selector).tree,
 		(*selector).scripted,
 		(*selector).nodeFile,
+		(*selector).python,
 	}
 )
 
