@@ -55,7 +55,7 @@ var folderRules = []categoryRule{
 		etc/rpm etc/yum etc/yum.repos.d etc/dnf /var/lib/dnf /var/lib/yum /var/lib/pacman *-packages/pip
 		*-packages/pip-* *-packages/dnf *-packages/rpm *-packages/apt python3*/ensurepip node*s/npm node*s/@npmcli
 		node*s/corepack node*s/yarn node*s/pnpm /opt/yarn-* conda-meta`},
-	{DevDependency, `node*s/typescript node*s/@types node*s/eslint node*s/eslint-* node*s/@eslint
+	{DevDependency, `share/vim/addons share/vim/vimfiles share/vim/registry share/emacs/site-lisp share/nano share/gtksourceview-* node*s/typescript node*s/@types node*s/eslint node*s/eslint-* node*s/@eslint
 		node*s/@eslint-community node*s/@typescript-eslint node*s/prettier node*s/webpack node*s/webpack-*
 		node*s/@webassemblyjs node*s/@babel/core node*s/@babel/parser node*s/@babel/plugin-* node*s/@babel/preset-*
 		node*s/babel-* node*s/terser node*s/rollup node*s/@rollup node*s/esbuild node*s/@esbuild node*s/vite
@@ -70,7 +70,7 @@ var folderRules = []categoryRule{
 		lib/ldscripts lib/compat-ld lib/gold-ld share/gcc jmods share/maven share/maven-repo share/gradle share/cmake-*
 		share/gdb lib/gprofng lib/*/gprofng python3*/config-3*`},
 	{Headers, "usr/include local/include include/node include/python* include/openssl"},
-	{Locale, "share/i18n lib/locale locale locales locale-data LC_MESSAGES lib/gconv lib/*/gconv"},
+	{Locale, "share/i18n share/zoneinfo/right share/zoneinfo/posix lib/locale locale locales locale-data LC_MESSAGES lib/gconv lib/*/gconv"},
 	{Documentation, `share/doc share/man share/info share/gtk-doc share/doc-base share/help share/devhelp share/ri
 		share/common-licenses usr/man local/man man/man*`},
 	{Shell, "share/bash-completion bash_completion.d share/zsh share/fish lib/zsh etc/zsh etc/fish"},

@@ -25,6 +25,8 @@ type elfFile struct {
 	rpath   *string   // DT_RPATH, nil if absent
 	runpath *string   // DT_RUNPATH, nil if absent
 	flags1  elf.DynFlag1
+
+	names, namesSize uint64 // where the file has the names of its dynamic symbols
 }
 
 // elfNeed is a request for another object.
@@ -156,6 +158,8 @@ func (f *elfFile) readDynamic(r io.ReaderAt, order binary.ByteOrder, dynamic []b
 		switch d.tag {
 		case elf.DT_STRTAB:
 			strtab = fileOffset(segments, d.value)
+		case elf.DT_STRSZ:
+			f.namesSize = d.value
 		case elf.DT_FLAGS_1:
 			f.flags1 = elf.DynFlag1(d.value)
 		case elf.DT_NEEDED, elf.DT_SONAME, elf.DT_RPATH, elf.DT_RUNPATH, elf.DT_DEPAUDIT, elf.DT_AUDIT, elf.DT_AUXILIARY, elf.DT_FILTER:
@@ -164,7 +168,8 @@ func (f *elfFile) readDynamic(r io.ReaderAt, order binary.ByteOrder, dynamic []b
 			}
 		}
 	}
-	if strtab == 0 {
+	if f.names = strtab; strtab == 0 {
+		f.namesSize = 0
 		return
 	}
 	for _, d := range entries {

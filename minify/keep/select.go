@@ -67,10 +67,12 @@ var (
 		(*selector).pythons,
 	}
 	unitSeeds     = []func(*selector){(*selector).applicationTrees, (*selector).pythonSeeds}
-	unitNameRules = []func(*selector, int){(*selector).license}
+	unitNameRules = []func(*selector, int){(*selector).license, (*selector).namedByConfiguration}
 	unitFileRules = []func(*selector, int){
 		(*selector).unit,
 		(*selector).systemPackage,
+		(*selector).namedBySystem,
+		(*selector).libcData,
 		(*selector).tree,
 		(*selector).scripted,
 		(*selector).nodeFile,

@@ -17,9 +17,9 @@ const (
 	noPart      part = iota // of no use to a program that runs, or a language's to judge
 	programPart             // in a folder of programs
 	helperPart              // a program elsewhere, or what only its programs use
-	libraryPart             // where the loader looks
-	pluginPart              // an object elsewhere
-	configured              // in /etc
+	libraryPart             // a shared library, loaded by who names it with its version
+	pluginPart              // another object, found in its folder
+	configPart              // in /etc
 	dataPart
 )
 
@@ -47,7 +47,7 @@ func (s *selector) makeup(p *systemPackage) *makeup {
 		n := s.sel.Entries[i].Node
 		switch m.parts[k] {
 		case pluginPart:
-			if dir := n.Parent(); !slices.Contains(m.folders, dir) {
+			if dir := n.Parent(); !slices.Contains(m.folders, dir) && !s.isLoaderFolder(dir) {
 				m.folders = append(m.folders, dir)
 			}
 			m.objects = true
@@ -92,7 +92,7 @@ func (s *selector) part(i int) part {
 		switch name := n.Name(); {
 		case isExecutable(n) && (f.interp != "" || len(f.needed) == 0) && !strings.Contains(name, ".so"):
 			return helperPart
-		case s.isLoaderFolder(n.Parent()) || strings.HasPrefix(name, "lib") && strings.Contains(name, ".so."):
+		case strings.Contains(name, ".so.") || s.isLoaderFolder(n.Parent()) && strings.HasPrefix(name, "lib") && f.soname != "":
 			return libraryPart
 		}
 		return pluginPart
@@ -101,7 +101,7 @@ func (s *selector) part(i int) part {
 	case isExecutable(n) && s.isScript(n):
 		return helperPart
 	case strings.HasPrefix(s.paths[i], "/etc/"):
-		return configured
+		return configPart
 	}
 	return dataPart
 }
@@ -148,7 +148,7 @@ func (s *selector) isProgramFolder(dir *rootfs.Node) bool {
 	return db.programs[dir]
 }
 
-// isLoaderFolder reports whether the loader looks for libraryPart in a folder.
+// isLoaderFolder reports whether the loader looks for libraries in a folder.
 func (s *selector) isLoaderFolder(dir *rootfs.Node) bool {
 	db := s.packages
 	if db.loader == nil {
@@ -201,10 +201,12 @@ func (s *selector) systemPackage(i int) {
 	}
 }
 
-// completePackage completes a package of the system: its libraryPart, pluginPart, data
-// and configuration; helper programs only if one of its programs is used; and the
-// data that its libraryPart find in packages made for that. Under Packages the whole
-// of it but for surplus, and all that it depends on.
+// completePackage completes a package of the system: its plugins, data and
+// configuration; helper programs only if one of its programs is used; and the data
+// that it finds in packages made for that. A shared library beside the one that is
+// used (libicui18n beside libicuuc) is none of these: who loads it has its name, as
+// DT_NEEDED or as a string, and brings it along. Under Packages the whole of it but
+// for surplus, and all that it depends on.
 func (s *selector) completePackage(u *unit) {
 	p := s.packages.unitOf[u]
 	whole := s.opts.Keep == Packages
@@ -214,9 +216,11 @@ func (s *selector) completePackage(u *unit) {
 		switch {
 		case whole && !s.surplus(i):
 			s.use(n, u.why("unit", partNames[part]))
-		case s.unitOf[i] != u || part == noPart || part == programPart || part == helperPart && !p.executed:
+		case s.category[i] == Locale && s.isConfiguredMessages(i):
+			s.keep(n, u.why("unit", "messages in a configured language"))
+		case s.unitOf[i] != u || part == noPart || part == programPart || part == libraryPart || part == helperPart && !p.executed:
 		case part == pluginPart && s.configuredOut(n):
-		case part == configured || part == dataPart:
+		case part == configPart || part == dataPart:
 			s.keep(n, u.why("unit", partNames[part]))
 		default:
 			s.use(n, u.why("unit", partNames[part]))

@@ -42,7 +42,11 @@ type packageDB struct {
 	languages map[*rootfs.Node]bool   // folders that a language's rules look after
 	programs  map[*rootfs.Node]bool   // folders in PATH
 	loader    map[*rootfs.Node]bool   // folders in which the loader finds libraries
+	whole     map[*rootfs.Node]bool   // folders kept because something names them
 	modules   *moduleNames
+	libc      libcState
+	buf       []byte    // to scan files with
+	locales   *[]string // configured; nil until read
 }
 
 // systemPackages detects the packages of the system: who owns what, by the
@@ -51,7 +55,7 @@ func (s *selector) systemPackages() {
 	s.packages = &packageDB{
 		s: s, named: make(map[string][]*systemPackage), unitOf: make(map[*unit]*systemPackage),
 		of: make([]*systemPackage, len(s.paths)), shared: make([]bool, len(s.paths)),
-		dirs: make(map[string]*rootfs.Node), languages: make(map[*rootfs.Node]bool),
+		dirs: make(map[string]*rootfs.Node), languages: make(map[*rootfs.Node]bool), whole: make(map[*rootfs.Node]bool),
 	}
 	s.dpkg()
 	s.apk()

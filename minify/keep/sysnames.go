@@ -1,0 +1,243 @@
+package keep
+
+import (
+	"bytes"
+	"io"
+	"strconv"
+	"strings"
+
+	"slim/probe/rootfs"
+)
+
+// namedBySystem is the rule on used ELF files of the system: the data and plugins
+// that a library or program names by their path, a folder whole, are what it
+// looks for at the first request that needs them: /usr/share/postgresql/15 in
+// postgres, /usr/lib/ssl in libcrypto, /etc/fonts in libfontconfig. And so are the
+// libraries that it names for dlopen.
+func (s *selector) namedBySystem(i int) {
+	n := s.sel.Entries[i].Node
+	f := s.elf.file(n.Inode())
+	if f == nil || s.packages.of[i] == nil && !s.isLoaderFolder(n.Parent()) && !s.isProgramFolder(n.Parent()) {
+		return
+	}
+	libc := isLibc(f, n.Name())
+	for _, name := range s.namesIn(n) {
+		// Every program has libc; what it names for a few is kept for those (libc.go).
+		if !libc || !isZoneFolder(name.path) {
+			s.followName(i, name)
+		}
+	}
+	s.namedLibraries(i, f)
+}
+
+// namedByConfiguration is the rule on kept names of /etc: what a configuration
+// names is what the program will look for. (fonts.conf names the folders of fonts.)
+func (s *selector) namedByConfiguration(i int) {
+	n := s.sel.Entries[i].Node
+	if s.category[i] != "" || !strings.HasPrefix(s.paths[i], "/etc/") || !isConfiguration(n, s.paths[i]) || accounts[s.paths[i]] || s.elf.file(n.Inode()) != nil {
+		return
+	}
+	for _, name := range s.namesIn(n) {
+		s.followName(i, name)
+	}
+}
+
+// accounts are files of /etc that name folders and shells of users, not what a
+// program reads.
+var accounts = set("/etc/passwd /etc/passwd- /etc/shadow /etc/shadow- /etc/group /etc/group- /etc/gshadow /etc/gshadow- /etc/shells /etc/fstab /etc/profile /etc/environment /etc/ld.so.conf")
+
+// followName keeps what file i names, if that is data, a plugin or a folder of such;
+// programs are the rules' on commands.
+func (s *selector) followName(i int, name pathName) {
+	from := s.paths[i]
+	at := from
+	if name.line > 0 {
+		at += ":" + strconv.Itoa(name.line)
+	}
+	why := Reason{Rule: "named", Text: "named in " + at, From: from}
+	n, links, err := s.fs.Resolve(name.path)
+	if err != nil {
+		return
+	}
+	j := s.sel.index[n]
+	if !s.followed(i, n) {
+		return
+	}
+	if !n.Inode().IsDir() {
+		s.keepLinks(links, name.path, why)
+		s.keepPart(j, why)
+		return
+	}
+	s.keepLinks(links, name.path, why)
+	s.keep(n, why)
+	if !isState(s.paths[j]) {
+		why.Text = "in " + name.path + ", which is " + why.Text
+		s.keepFolder(n, why)
+	}
+}
+
+// followed reports whether to keep n because file i names it.
+func (s *selector) followed(i int, n *rootfs.Node) bool {
+	j := s.sel.index[n]
+	p := s.paths[j]
+	dir := n
+	if !n.Inode().IsDir() {
+		dir = n.Parent()
+	} else if isSystem(p) || s.isLoaderFolder(n) || s.isProgramFolder(n) {
+		return false
+	}
+	switch top, _, _ := strings.Cut(p[1:], "/"); top {
+	case "dev", "proc", "sys", "run", "tmp", "home", "root", "boot", "":
+		return false
+	}
+	switch c := s.category[j]; c {
+	case Services:
+		// cron's folders are cron's to name, not a library's.
+		return s.isProgramFolder(s.sel.Entries[i].Node.Parent()) && !s.packages.isLanguage(dir)
+	case Locale:
+		return false
+	case Cache:
+		return n.Inode().IsDir() && strings.HasPrefix(p, "/var/cache/")
+	case VersionControl:
+		return false
+	}
+	return !s.surplus(j) && !s.packages.isLanguage(dir)
+}
+
+// isState reports whether a folder holds what runs leave, not what they need.
+func isState(p string) bool {
+	for _, dir := range []string{"/var/log/", "/var/cache/", "/var/spool/", "/var/tmp/", "/var/run/", "/var/lock/", "/var/mail/", "/var/backups/"} {
+		if strings.HasPrefix(p, dir) {
+			return true
+		}
+	}
+	return false
+}
+
+// keepFolder keeps the data and plugins below dir, also where a link leads on to
+// another folder; each folder once.
+func (s *selector) keepFolder(dir *rootfs.Node, why Reason) {
+	db := s.packages
+	if db.whole[dir] {
+		return
+	}
+	db.whole[dir] = true
+	category := s.category[s.sel.index[dir]]
+	for _, n := range dir.Children() {
+		i := s.sel.index[n]
+		end := n
+		if n.Inode().IsSymlink() {
+			if to, _, err := s.fs.Resolve(s.paths[i]); err == nil && to.Inode().IsDir() {
+				end = to
+			}
+		}
+		switch {
+		case end.Inode().IsDir():
+			if j := s.sel.index[end]; s.category[j] != category && (s.surplus(j) || s.category[j] == Locale) || db.isLanguage(end) || isSystem(s.paths[j]) || s.isLoaderFolder(end) {
+				continue
+			}
+			s.keep(n, why)
+			s.keepFolder(end, why)
+		case s.category[i] == category && category != "":
+			s.keep(n, why) // of a kind that the name asked for
+		default:
+			s.keepPart(i, why)
+		}
+	}
+}
+
+// keepPart keeps a file for what it is: data, or a plugin that will be loaded.
+func (s *selector) keepPart(i int, why Reason) {
+	n := s.sel.Entries[i].Node
+	switch s.part(i) {
+	case noPart, programPart, helperPart:
+	case libraryPart, pluginPart:
+		if !s.configuredOut(n) {
+			s.use(n, why)
+		}
+	default:
+		s.keep(n, why)
+	}
+}
+
+// namedLibraries keeps the libraries that an ELF file names beside those that it is
+// linked with: what it may open by name, found as its loader would.
+func (s *selector) namedLibraries(i int, f *elfFile) {
+	n := s.sel.Entries[i].Node
+	linked := map[string]bool{f.soname: true}
+	for _, need := range f.needed {
+		linked[need.name] = true
+	}
+	for _, name := range s.libraryNames(n) {
+		if !linked[name] {
+			s.elf.open(n, name, Reason{Rule: "named", Text: "named in " + s.paths[i] + " (" + name + ")", From: s.paths[i]})
+		}
+	}
+}
+
+// libraryNames lists the words in a file's strings that are names of shared
+// objects, "libgcc_s.so.1", each once, in order.
+func (s *selector) libraryNames(n *rootfs.Node) []string {
+	const chunk, margin = 1 << 20, 256
+	var names []string
+	seen := make(map[string]bool)
+	r := s.fs.Content(n.Inode())
+	db := s.packages
+	if db.buf == nil {
+		db.buf = make([]byte, chunk+2*margin)
+	}
+	buf := db.buf[:min(int64(len(db.buf)), r.Size())]
+	for at := int64(0); at < min(r.Size(), maxScanned); at += chunk {
+		k, err := r.ReadAt(buf, at)
+		if err != nil && err != io.EOF {
+			break
+		}
+		for b, from := buf[:k], 0; ; {
+			j := bytes.Index(b[from:], []byte(".so"))
+			if j < 0 {
+				break
+			}
+			j += from
+			from = j + len(".so")
+			if name := libraryName(b, j); name != "" && !seen[name] && len(names) < maxNames {
+				seen[name] = true
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// libraryName is the NUL-terminated name around the ".so" at b[i]; "" if there is
+// none, or if it is in a folder.
+func libraryName(b []byte, i int) string {
+	from := i
+	for from > 0 && i-from < maxNameBytes && (isNameByte(b[from-1]) || b[from-1] == '.') {
+		from--
+	}
+	end := i + len(".so")
+	for end < len(b) && (b[end] == '.' || '0' <= b[end] && b[end] <= '9') {
+		end++
+	}
+	if from == i || from == 0 || b[from-1] != 0 && b[from-1] != ':' || end == len(b) || b[end] != 0 && b[end] != ':' || b[end-1] == '.' {
+		return ""
+	}
+	return string(b[from:end])
+}
+
+// open keeps the object that the loader takes for name when n opens it.
+func (l *linker) open(n *rootfs.Node, name string, why Reason) bool {
+	f := l.file(n.Inode())
+	o := &object{node: n, file: f, path: l.s.path(n)}
+	p := &process{linker: l, main: o, names: make(map[string]bool), seen: make(map[*rootfs.Node]bool)}
+	p.musl = l.muslLoader(f)
+	if p.musl != "" && isMusl(name) {
+		return false
+	}
+	found := p.search(o, name)
+	for _, lib := range found {
+		l.s.keepLinks(lib.links, lib.path, why)
+		l.s.use(lib.node, why)
+	}
+	return len(found) > 0
+}
