@@ -46,6 +46,7 @@ type selector struct {
 	trees *trees
 	node  *nodeRules
 	py    *python // nil if the tree has none
+	java  *javaRules
 }
 
 // The rules, in the order in which they propose: seeds from what stands outside
@@ -65,6 +66,7 @@ var (
 		(*selector).scriptLibraries,
 		(*selector).detectNode,
 		(*selector).pythons,
+		(*selector).detectJava,
 	}
 	unitSeeds     = []func(*selector){(*selector).applicationTrees, (*selector).pythonSeeds}
 	unitNameRules = []func(*selector, int){(*selector).license, (*selector).namedByConfiguration}
@@ -77,6 +79,7 @@ var (
 		(*selector).scripted,
 		(*selector).nodeFile,
 		(*selector).python,
+		(*selector).javaFile,
 	}
 )
 

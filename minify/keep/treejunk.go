@@ -46,6 +46,9 @@ var (
 			package-lock.json yarn.lock pnpm-lock.yaml pnpm-workspace.yaml bun.lockb bun.lock poetry.lock Pipfile
 			Pipfile.lock uv.lock pdm.lock requirements-dev.txt requirements-test.txt dev-requirements.txt lerna.json
 			nx.json turbo.json *.csproj *.fsproj *.vbproj *.sln .yarnrc* .nvmrc .python-version .ruby-version .tool-versions`},
+		{Documentation, "*-javadoc.jar"},
+		{Tests, "*-tests.jar *-test-sources.jar"},
+		{BuildFiles, "*-sources.jar *.jar.original *.war.original"},
 		{Logs, "*.log *.log.* npm-debug.log*"},
 		{Cache, "*.tsbuildinfo .eslintcache .coverage .coverage.*"},
 		{Sources, `*.go *.rs *.c *.cc *.cpp *.cxx *.c++ *.m *.mm *.java *.kt *.kts *.scala *.ts *.mts *.cts *.tsx *.jsx
