@@ -74,6 +74,9 @@ type Options struct {
 	Include, Exclude []string
 	IncludeBin       []string
 	NoLicenses       bool
+	// DirectEntrypoint makes the program that the image's start leads to the entrypoint,
+	// so that shell and starter can go; ErrGate where the start does more than that.
+	DirectEntrypoint bool
 	// NoRun decides by rules alone, from the image's config, where the image cannot be
 	// run: nothing is tested, and the verification holds files against files.
 	NoRun bool
@@ -160,6 +163,7 @@ type run struct {
 	fat    *rootfs.FS
 	baseFS *rootfs.FS
 
+	start     *v1.Config // of Options.DirectEntrypoint; nil keeps the original's
 	original  *probe.Result
 	selection *keep.Selection
 	image     v1.Image
@@ -347,6 +351,11 @@ func (r *run) probe(ctx context.Context) (string, error) {
 	if failed := r.original.Failed(); len(failed) > 0 {
 		return "", fmt.Errorf("%w: %s", ErrOriginal, describe(failed))
 	}
+	if r.opts.DirectEntrypoint {
+		if err := r.direct(ctx); err != nil {
+			return "", err
+		}
+	}
 	return fmt.Sprintf("%d paths touched, %s", len(r.original.Trace.Accesses), summary(r.original)), nil
 }
 
@@ -361,7 +370,9 @@ func (r *run) foreign() string {
 }
 
 func (r *run) probeOptions(cfg v1.Config) probe.Options {
-	o := probe.Options{Sandbox: r.opts.Sandbox, Runs: r.opts.Runs, Workload: r.opts.Workload}
+	o := probe.Options{
+		Sandbox: r.opts.Sandbox, Runs: r.opts.Runs, Workload: r.opts.Workload, Programs: r.opts.DirectEntrypoint,
+	}
 	o.Sandbox.Image = cfg
 	o.Workload.Exposed = workload.ExposedPorts(cfg)
 	o.Workload.Healthcheck, o.Workload.Shell = cfg.Healthcheck, cfg.Shell
@@ -413,7 +424,7 @@ func (r *run) write(ctx context.Context) (string, error) {
 		return "", err
 	}
 	r.closers = append(r.closers, l.Close)
-	iopts := layer.ImageOptions{Source: r.source.Digest, CreatedBy: "slim"}
+	iopts := layer.ImageOptions{Source: r.source.Digest, CreatedBy: "slim", Start: r.start}
 	if r.base != nil {
 		iopts.Base, iopts.BaseName, iopts.BaseDigest = r.base.Image, r.base.Ref.Name(), r.base.Digest
 	}

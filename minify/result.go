@@ -71,6 +71,11 @@ type Result struct {
 	Trace          *probe.Trace
 	Selection      *keep.Selection
 	Verdict        *verify.Verdict
+	// Direct is the entrypoint that took the place of the original's start; nil if that
+	// stands.
+	Direct []string
+	// Stop is how the program stops in place of its start, where that differs.
+	Stop verify.Row
 	// NoRun says that nothing was run: the Selection is that of rules alone, and the
 	// Verdict compares files.
 	NoRun  bool
@@ -85,6 +90,12 @@ func (r *Result) Notes() []string {
 	add := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
 	if r.NoRun {
 		add("the image was not run: what it needs was judged by its config and its files alone, and nothing tested the result")
+	}
+	if r.Direct != nil {
+		add("the entrypoint is now %q, without the shell or starter before it", strings.Join(r.Direct, " "))
+		if r.Stop.Name != "" {
+			add("it stops with %q, the start did with %q", r.Stop.Slim, r.Stop.Original)
+		}
 	}
 	for _, port := range r.Silent {
 		add("the exposed port %d did not listen by the end of the test: what serves it is not tested", port)

@@ -37,6 +37,8 @@ type Options struct {
 	// WaitPorts are, for each run, the ports to wait for: those of the original's
 	// Result when its slim image is run. nil waits as the workload's rules say.
 	WaitPorts [][]uint16
+	// Programs asks for Result.Programs.
+	Programs bool
 }
 
 // Result is what was recorded and observed.
@@ -47,6 +49,9 @@ type Result struct {
 	// Observations are those of all outcomes; with several runs each name begins
 	// with its run's command.
 	Observations []workload.Observation
+	// Programs are what the processes of the first run were running when it was ready,
+	// or had run when it ended by itself.
+	Programs []sandbox.Program
 	// Boot is the time until the programs were ready, Workload the time from then
 	// until they had stopped; sums over the runs.
 	Boot, Workload time.Duration
@@ -85,12 +90,16 @@ func Run(ctx context.Context, fsys *rootfs.FS, opts Options) (*Result, error) {
 	var traces []*Trace
 	for i, command := range runs {
 		one := opts
+		one.Programs = opts.Programs && i == 0
 		one.Sandbox.Command = command
 		if i < len(opts.WaitPorts) {
 			one.Workload.WaitPorts = opts.WaitPorts[i]
 		}
 		start := time.Now()
-		trace, outcome, err := runOnce(ctx, fsys, one)
+		trace, outcome, programs, err := runOnce(ctx, fsys, one)
+		if one.Programs {
+			result.Programs = programs
+		}
 		if err != nil {
 			if len(runs) > 1 {
 				err = fmt.Errorf("run %q: %w", strings.Join(command, " "), err)
@@ -115,14 +124,14 @@ func Run(ctx context.Context, fsys *rootfs.FS, opts Options) (*Result, error) {
 // runOnce makes one container over a recorder of its own: a recorder's mount
 // answers each question of the kernel once, so a second run on it would look as
 // if it had touched nothing.
-func runOnce(ctx context.Context, fsys *rootfs.FS, opts Options) (_ *Trace, _ *workload.Outcome, err error) {
+func runOnce(ctx context.Context, fsys *rootfs.FS, opts Options) (_ *Trace, _ *workload.Outcome, programs []sandbox.Program, err error) {
 	spec, err := sandbox.Plan(fsys, opts.Sandbox)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	rec, err := record.NewFUSE(fsys, record.FUSEOptions{})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	defer rec.Close()
 	// A recorder that dies takes the run with it: the program would hang on it.
@@ -141,39 +150,54 @@ func runOnce(ctx context.Context, fsys *rootfs.FS, opts Options) (_ *Trace, _ *w
 
 	output := workload.NewOutput(outputLimit)
 	c, err := sandbox.New(ctx, spec, sandbox.Options{
-		Lower:  sandbox.Lower{Type: "fuse", Data: rec.MountData(), File: rec.Device(), Mounted: serve},
-		Stdout: output.Stdout,
-		Stderr: output.Stderr,
+		Lower:    sandbox.Lower{Type: "fuse", Data: rec.MountData(), File: rec.Device(), Mounted: serve},
+		Programs: opts.Programs,
+		Stdout:   output.Stdout,
+		Stderr:   output.Stderr,
 	})
 	if err != nil {
-		return nil, nil, cause(ctx, err)
+		return nil, nil, nil, cause(ctx, err)
 	}
 	defer c.Close()
 	rec.SetProc(c.Proc())
 	rec.SetHelpers(c.InExec)
-	opts.Workload.OnPhase = rec.SetPhase
+	var programsErr error
+	look := func() {
+		if opts.Programs && programs == nil {
+			programs, programsErr = c.Programs()
+		}
+	}
+	opts.Workload.OnPhase = func(p record.Phase) {
+		if p == record.Test {
+			look()
+		}
+		rec.SetPhase(p)
+	}
 	outcome, err := workload.Run(ctx, c, output, opts.Workload)
 	if err != nil {
-		return nil, nil, cause(ctx, err)
+		return nil, nil, nil, cause(ctx, err)
+	}
+	if look(); programsErr != nil {
+		return nil, nil, nil, programsErr
 	}
 	rec.SetPhase(record.Setup) // what follows is our own look at the tree
 	changes, err := c.Changes(ctx)
 	if err != nil {
-		return nil, nil, cause(ctx, err)
+		return nil, nil, nil, cause(ctx, err)
 	}
 	if err := c.Close(); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	select {
 	case <-served: // the mount went with the container
 	case <-ctx.Done():
-		return nil, nil, fmt.Errorf("wait for the recorder's end: %w", context.Cause(ctx))
+		return nil, nil, nil, fmt.Errorf("wait for the recorder's end: %w", context.Cause(ctx))
 	}
 	accesses, err := rec.Accesses()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return &Trace{Accesses: withChanges(accesses, changes)}, outcome, nil
+	return &Trace{Accesses: withChanges(accesses, changes)}, outcome, programs, nil
 }
 
 // cause replaces the cancellation of ctx by what led to it.

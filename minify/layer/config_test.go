@@ -20,7 +20,7 @@ func TestPatchConfig(t *testing.T) {
 		{"null config", `{"config":null}`, `{"config":{"Labels":{"a":"b"}},` + done + `,"rootfs":{"type":"layers","diff_ids":[]}}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := patchConfig([]byte(tt.raw), stacked, labels)
+			got, err := patchConfig([]byte(tt.raw), stacked, labels, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

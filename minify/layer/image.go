@@ -28,6 +28,9 @@ type ImageOptions struct {
 	Base       v1.Image
 	BaseName   string
 	BaseDigest v1.Hash
+	// Start, if set, gives the entrypoint, command, environment, folder and user in
+	// the original's place.
+	Start *v1.Config
 	// CreatedBy is the text of the one history entry.
 	CreatedBy string
 }
@@ -76,7 +79,7 @@ func image(orig v1.Image, l *Layer, opts ImageOptions) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	if raw, err = patchConfig(raw, stacked, annotate(cfg.Config.Labels, opts)); err != nil {
+	if raw, err = patchConfig(raw, stacked, annotate(cfg.Config.Labels, opts), opts.Start); err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
 	return withConfig(img, raw)
@@ -84,7 +87,7 @@ func image(orig v1.Image, l *Layer, opts ImageOptions) (v1.Image, error) {
 
 // patchConfig changes in an image config what slim changes, and nothing else: it may
 // hold fields that no type here knows of.
-func patchConfig(raw []byte, stacked *v1.ConfigFile, labels map[string]string) ([]byte, error) {
+func patchConfig(raw []byte, stacked *v1.ConfigFile, labels map[string]string, start *v1.Config) ([]byte, error) {
 	var file, config map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &file); err != nil {
 		return nil, err
@@ -97,16 +100,27 @@ func patchConfig(raw []byte, stacked *v1.ConfigFile, labels map[string]string) (
 	if config == nil {
 		config = make(map[string]json.RawMessage)
 	}
-	for _, field := range []struct {
+	type change struct {
 		in    map[string]json.RawMessage
 		name  string
 		value any
-	}{
+	}
+	var changes []change
+	if start != nil {
+		changes = []change{
+			{config, "Entrypoint", start.Entrypoint},
+			{config, "Cmd", start.Cmd},
+			{config, "Env", start.Env},
+			{config, "WorkingDir", start.WorkingDir},
+			{config, "User", start.User},
+		}
+	}
+	for _, field := range append(changes, []change{
 		{config, "Labels", labels},
 		{file, "config", &config},
 		{file, "rootfs", stacked.RootFS},
 		{file, "history", stacked.History},
-	} {
+	}...) {
 		value, err := json.Marshal(field.value)
 		if err != nil {
 			return nil, err

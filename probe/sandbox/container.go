@@ -59,7 +59,9 @@ type Lower struct {
 
 // Options of New.
 type Options struct {
-	Lower          Lower
+	Lower Lower
+	// Programs has the container note what its processes run, for the method.
+	Programs       bool
 	Stdout, Stderr io.Writer // of the program; nil discards. Equal ones get one pipe, so the order is kept
 }
 
@@ -101,6 +103,10 @@ type Container struct {
 	tasks   map[int]*task // nil once lost
 	nextID  int
 	closing bool
+	// What processes run, by process; watchesExec once the kernel tells of it.
+	programs    map[int]Program
+	notesExec   bool
+	watchesExec bool
 
 	job     *job
 	made    []string
@@ -160,12 +166,12 @@ func (c *Container) make(ctx context.Context, spec *specs.Spec, opts Options) er
 		close(c.lost)
 		return err
 	}
-	c.job = j
+	c.job, c.notesExec = j, opts.Programs
 	// While init starts.
 	if j.Seccomp, err = seccompFilter(spec); err != nil {
 		return err
 	}
-	if j.Listen, err = listenNotifyFilter(); err != nil {
+	if j.Listen, err = listenNotifyFilter(opts.Programs); err != nil {
 		j.Listen = nil // no such filter for this machine: see watchListens
 	}
 	if err := c.setup(ctx, s, opts.Lower); err != nil {

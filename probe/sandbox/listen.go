@@ -131,6 +131,12 @@ func (c *Container) answer(listener int) bool {
 		return true // it died or was interrupted, and will ask again
 	}
 	resp := seccompResponse{id: req.id}
+	if isExec(&req) {
+		c.noteExec(&req)
+		resp.flags = unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE
+		notifIoctl(listener, unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&resp))
+		return true
+	}
 	sock, err := takeSocket(int(req.pid), int(int32(req.args[0])))
 	if err == nil {
 		defer unix.Close(sock)

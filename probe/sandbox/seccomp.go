@@ -28,7 +28,8 @@ func seccompFilter(spec *specs.Spec) ([]unix.SockFilter, error) {
 // listenNotifyFilter sends listen(2), in each ABI of this machine, to the filter's listener
 // and allows all else. It is installed beside the profile's filter: of two verdicts the
 // kernel takes the stricter one, so a listen that the profile refuses stays refused.
-func listenNotifyFilter() ([]unix.SockFilter, error) {
+// With programs it sends execve(2) and execveat(2), too.
+func listenNotifyFilter(programs bool) ([]unix.SockFilter, error) {
 	archs := []specs.Arch{nativeArch[runtime.GOARCH]}
 	switch runtime.GOARCH {
 	case "amd64":
@@ -36,10 +37,14 @@ func listenNotifyFilter() ([]unix.SockFilter, error) {
 	case "arm64":
 		archs = append(archs, specs.ArchARM)
 	}
+	calls := []string{"listen"}
+	if programs {
+		calls = append(calls, "execve", "execveat")
+	}
 	return compileSeccomp(&specs.LinuxSeccomp{
 		DefaultAction: specs.ActAllow,
 		Architectures: archs,
-		Syscalls:      []specs.LinuxSyscall{{Names: []string{"listen"}, Action: specs.ActNotify}},
+		Syscalls:      []specs.LinuxSyscall{{Names: calls, Action: specs.ActNotify}},
 	})
 }
 

@@ -149,7 +149,7 @@ func TestFilterOtherABI(t *testing.T) {
 	if err := exec.Command(prog).Run(); err != nil {
 		skip.Test(t, "this kernel does not run 32-bit programs: %v", err)
 	}
-	listen, err := listenNotifyFilter()
+	listen, err := listenNotifyFilter(false)
 	if err != nil {
 		t.Fatal(err)
 	}

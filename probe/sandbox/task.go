@@ -236,6 +236,9 @@ func (t *task) start(ctx context.Context, c *Container) error {
 			return t.died(err)
 		case m.Kind == msgListen && len(fds) == 1:
 			watched = true
+			c.mu.Lock()
+			c.watchesExec = c.notesExec
+			c.mu.Unlock()
 			listener := newListener(fds[0])
 			if !c.background(func() { c.supervise(listener) }) {
 				listener.Close()

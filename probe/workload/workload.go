@@ -106,6 +106,9 @@ type Options struct {
 	OnPhase func(record.Phase)
 }
 
+// StopName is the name of the observation of how a server ended when it was told to.
+const StopName = "stop"
+
 // Observation is one thing seen in a run.
 type Observation struct {
 	// Name is unique in an Outcome, and the same in each run of the same program.
@@ -316,7 +319,7 @@ func (r *run) stop(ctx context.Context) error {
 	if status.Signal == unix.SIGKILL && sig != unix.SIGKILL {
 		value = "killed, " + statusText(sandbox.ExitStatus{Signal: sig}) + " did not stop it"
 	}
-	r.add(Observation{Name: "stop", Value: value})
+	r.add(Observation{Name: StopName, Value: value})
 	return nil
 }
 
