@@ -1,6 +1,591 @@
 package keep
 
-type rubyRules struct{}
+import (
+	"bytes"
+	"cmp"
+	"path"
+	"slices"
+	"strings"
 
-func (s *selector) rubyStarted(i int) {}
-func (s *selector) rubySource(i int)  {}
+	"slim/probe/rootfs"
+)
+
+// Ruby's gems are units: those that an application's lock file has for
+// production, those of which a file is used and those that used sources require,
+// with what they depend on. Of the standard library and of modules that
+// distributions install beside it, each file is decided alone, by what sources require.
+
+// rubyRules is what is known of an image's Ruby.
+type rubyRules struct {
+	gems   []*rubyGem
+	gemOf  map[*unit]*rubyGem
+	byName map[string][]*rubyGem
+	rubies []*rubyLibrary
+	lib    map[*rootfs.Node]*library // by folder
+
+	roots    map[string][]*rubyRoot // by the first part of what they have
+	inUse    []*rubyLibrary
+	appRuby  []*library // of PATH gems
+	locked   map[string]bool
+	rubyApps map[*rootfs.Node][]*library // of sources that are in no library, by folder
+	bundles  map[*rootfs.Node]bool       // folders asked for a lock file, and whether there is one
+	sought   map[string]bool             // features looked for
+	beside   map[*rootfs.Node]bool       // folders whose data is kept
+}
+
+// A rubyLibrary is a folder of the standard library, or one like it, of the Ruby
+// that is installed below prefix.
+type rubyLibrary struct {
+	*library
+	prefix string
+	site   bool // vendor_ruby, site_ruby
+	order  int  // in the load path
+}
+
+// A rubyRoot is a folder of the load path: a library's or a gem's.
+type rubyRoot struct {
+	node *rootfs.Node
+	lib  *library
+	gem  *rubyGem
+}
+
+// findRuby detects gems and standard libraries.
+func (s *selector) findRuby() {
+	r := &s.langs.rubyRules
+	r.gemOf, r.byName = make(map[*unit]*rubyGem), make(map[string][]*rubyGem)
+	r.lib, r.bundles = make(map[*rootfs.Node]*library), make(map[*rootfs.Node]bool)
+	r.rubyApps = make(map[*rootfs.Node][]*library)
+	r.sought, r.beside = make(map[string]bool), make(map[*rootfs.Node]bool)
+	for _, e := range s.sel.Entries {
+		n := e.Node
+		if !n.Inode().IsDir() {
+			continue
+		}
+		switch name := n.Name(); {
+		case name == "vendor_ruby" || name == "site_ruby":
+			s.addRuby(n, true)
+			for _, version := range n.Children() {
+				if isDigit(version.Name()[0]) {
+					s.addRuby(version, true)
+				}
+			}
+		case isDigit(name[0]) && n.Parent().Name() == "ruby" && (n.Child("rbconfig.rb") != nil || n.Child("set.rb") != nil || n.Child("fileutils.rb") != nil):
+			s.addRuby(n, false)
+		}
+	}
+	s.findGems()
+	for _, g := range r.gems {
+		r.byName[g.name] = append(r.byName[g.name], g)
+	}
+	var libs []*library
+	for _, l := range r.rubies {
+		libs = append(libs, l.library)
+	}
+	for _, g := range r.gems {
+		if g.dir == nil && !g.std {
+			s.vendoredGem(g)
+		}
+	}
+	s.govern(libs)
+}
+
+// addRuby adds a folder of modules, and that for the architecture in it.
+func (s *selector) addRuby(n *rootfs.Node, site bool) {
+	if n == nil || !n.Inode().IsDir() || s.langs.lib[n] != nil {
+		return
+	}
+	l := s.newLibrary("Ruby library", s.path(n))
+	prefix, _, _ := strings.Cut(l.path, "/lib/")
+	s.langs.lib[n] = l
+	order := 2
+	switch {
+	case strings.Contains(l.path, "/site_ruby"):
+		order = 0
+	case site:
+		order = 1
+	}
+	s.langs.rubies = append(s.langs.rubies, &rubyLibrary{library: l, prefix: prefix, site: site, order: order})
+	for _, c := range n.Children() {
+		if name := c.Name(); c.Child("rbconfig.rb") != nil || site && (strings.Contains(name, "-linux") || isDigit(name[0])) {
+			s.addRuby(c, site)
+		}
+	}
+}
+
+// vendoredGem gives a gem whose code a distribution installs among the modules of
+// vendor_ruby the files of its name there.
+func (s *selector) vendoredGem(g *rubyGem) {
+	for _, l := range s.langs.rubies {
+		if !l.site {
+			continue
+		}
+		for _, rel := range []string{g.name, strings.ReplaceAll(g.name, "-", "/")} {
+			for _, name := range []string{rel + ".rb", rel} {
+				if n, _, err := s.fs.ResolveFrom(l.node, name); err == nil && n != l.node && s.langs.lib[n] == nil {
+					s.ownTree(n, g.unit)
+				}
+			}
+			if rel == strings.ReplaceAll(g.name, "-", "/") {
+				break
+			}
+		}
+	}
+}
+
+// rubyEssentials are the features that Ruby loads by itself, by name: at its start,
+// to report an error or in a core method (gem_prelude.rb, prelude.rb, string.c).
+var rubyEssentials = strings.Fields(`rubygems rbconfig monitor error_highlight did_you_mean syntax_suggest/core_ext
+	unicode_normalize/normalize set pp bundled_gems enumerator thread fiber io/console/size`)
+
+// rubyStarted keeps what the Ruby that the file i is or holds loads by itself, and
+// applies the lock files that it is told of.
+func (s *selector) rubyStarted(i int) {
+	r, p := &s.langs.rubyRules, s.paths[i]
+	prefix, _, _ := strings.Cut(p, "/lib/")
+	if dir := path.Dir(p); path.Base(dir) == "bin" {
+		prefix = path.Dir(dir)
+	}
+	for _, l := range r.rubies {
+		if l.prefix == prefix || l.site && prefix == "/usr" {
+			r.inUse = append(r.inUse, l)
+		}
+	}
+	if r.inUse == nil {
+		r.inUse = r.rubies
+	}
+	slices.SortStableFunc(r.inUse, func(a, b *rubyLibrary) int { return cmp.Compare(a.order, b.order) })
+	s.rubyRoots()
+	why := Reason{Rule: "data", Text: "loaded by name by Ruby, which is " + p, From: p}
+	for _, l := range r.inUse {
+		if enc := l.node.Child("enc"); enc != nil {
+			s.filesBelow(enc, nil, func(n *rootfs.Node) { s.use(n, why) })
+		}
+	}
+	for _, feature := range rubyEssentials {
+		s.rubyFeature(nil, nil, feature, why)
+	}
+	if file := s.env("BUNDLE_GEMFILE", ""); file != "" {
+		if n, _, err := s.fs.Resolve(path.Dir(s.absolute(file))); err == nil {
+			s.bundle(n)
+		}
+	}
+	if n, _, err := s.fs.Resolve(s.absolute("")); err == nil {
+		s.bundleAbove(n)
+	}
+}
+
+// bundleAbove applies the lock file of a folder or the nearest above it.
+func (s *selector) bundleAbove(dir *rootfs.Node) {
+	for ; dir != nil && !s.bundle(dir); dir = dir.Parent() {
+	}
+}
+
+// rubyRoots lays out the load path: libraries, then gems, each by what it has.
+func (s *selector) rubyRoots() {
+	r := &s.langs.rubyRules
+	r.roots = make(map[string][]*rubyRoot)
+	add := func(root *rubyRoot) {
+		last := ""
+		for _, n := range root.node.Children() {
+			name := strings.TrimSuffix(strings.TrimSuffix(n.Name(), ".rb"), ".so")
+			if name != last {
+				r.roots[name] = append(r.roots[name], root)
+				last = name
+			}
+		}
+	}
+	for _, l := range r.inUse {
+		add(&rubyRoot{node: l.node, lib: l.library})
+	}
+	for _, g := range r.gems {
+		for _, lib := range g.libs {
+			add(&rubyRoot{node: lib, gem: g})
+		}
+	}
+}
+
+// devGems are tools for development: that a library knows how to work with one
+// does not say that the program does.
+var devGems = set(`rspec rspec-core rspec-expectations rspec-mocks rspec-support rspec-rails rubocop pry pry-byebug byebug debug irb rdoc ri rake
+	bundler minitest test-unit simplecov yard guard web-console spring capybara selenium-webdriver webmock vcr
+	factory_bot factory_bot_rails brakeman solargraph ruby-lsp steep rbs typeprof power_assert reek overcommit
+	better_errors binding_of_caller rerun coveralls ruby-prof stackprof memory_profiler benchmark-ips mini_portile2
+	rake-compiler rubygems-update`)
+
+// devFeatures are the same by what they are required as, with parts of the
+// standard library.
+var devFeatures = set(`rspec rubocop pry byebug debug irb rdoc rake bundler minitest test simplecov yard guard spring capybara
+	selenium-webdriver webmock vcr factory_bot mkmf un debugger ruby-debug profile profiler rbs typeprof
+	power_assert win32ole`)
+
+// rubyAppOnly are file names of an application that only its development reads.
+var rubyAppOnly = set("Rakefile Gemfile Guardfile Capfile Dangerfile gems.rb Gemfile.lock gems.locked")
+
+// rubySource follows what a used source requires.
+func (s *selector) rubySource(i int) {
+	n := s.sel.Entries[i].Node
+	gem := s.langs.gemOf[s.unitOf[i]]
+	lib := s.rubyLibraryOf(n)
+	if gem == nil && lib == nil {
+		if ext := path.Ext(n.Name()); rubyAppOnly[n.Name()] || ext == ".lock" || ext == ".rake" {
+			if s.sel.Entries[i].Reason.Rule == "touched" && (ext == ".lock" || ext == ".locked" || n.Name() == "Gemfile" || n.Name() == "gems.rb") {
+				s.bundleAbove(n.Parent())
+			}
+			if s.sel.Entries[i].Reason.Rule == "tree" || ext == ".lock" || n.Name() == "Gemfile" {
+				return
+			}
+		}
+		s.bundleAbove(n.Parent())
+	}
+	text := s.readText(n)
+	if text == nil {
+		return
+	}
+	p := s.paths[i]
+	if path.Ext(n.Name()) == ".so" {
+		for _, feature := range featuresInObject(text) {
+			s.rubyFeature(gem, nil, feature, Reason{Rule: "import", Text: "named in " + p, From: p})
+		}
+		return
+	}
+	src := scanRuby(text)
+	for _, r := range src.requires {
+		s.rubyRequire(n, gem, lib, r, p)
+	}
+	for _, r := range src.loads {
+		s.rubyRequire(n, gem, lib, r, p)
+	}
+	for _, r := range src.relatives {
+		s.rubyRelative(path.Join(path.Dir(p), r.name), lib, importReason(p, r))
+	}
+	for _, r := range src.fromFile {
+		s.rubyRelative(path.Join(p, r.name), lib, importReason(p, r))
+	}
+	for _, r := range src.prefixes {
+		s.rubyPrefix(n, r, p)
+	}
+	if gem == nil && lib == nil {
+		for _, g := range src.gems {
+			s.touchGem(s.gemNamed(g.name, nil), "named by "+p, p)
+		}
+	}
+	if lib != nil {
+		s.rubyData(n, p)
+		if src.dynamic.line != 0 && !isGemManager(p) {
+			s.rubyBelow(n, src.dynamic, p)
+		}
+	}
+}
+
+// rubyRelative proposes what require_relative and its like name; not the commands of
+// RubyGems.
+func (s *selector) rubyRelative(p string, lib *library, why Reason) {
+	if lib != nil {
+		if rest, ok := strings.CutPrefix(p, lib.path+"/rubygems/"); ok && isGemCommand(rest) {
+			return
+		}
+	}
+	s.rubyFile(p, why)
+}
+
+// rubyBelow keeps the modules in the folder of a module's name that loads some by
+// a name made up when it runs.
+func (s *selector) rubyBelow(n *rootfs.Node, r naming, p string) {
+	for _, l := range s.langs.inUse {
+		rel, ok := strings.CutPrefix(strings.TrimSuffix(p, ".rb"), s.rubyLibraryOf(n).path+"/")
+		if !ok {
+			return
+		}
+		dir, _, err := s.fs.ResolveFrom(l.node, rel)
+		if err != nil || dir == l.node {
+			continue
+		}
+		for _, c := range dir.Children() {
+			if ext := path.Ext(c.Name()); ext == ".rb" || ext == ".so" {
+				s.use(c, importReason(p, r))
+			}
+		}
+	}
+}
+
+// isGemManager reports whether a source is RubyGems' or Bundler's own.
+func isGemManager(p string) bool {
+	return strings.Contains(p, "/rubygems/") || strings.Contains(p, "/bundler/") || strings.HasSuffix(p, "/rubygems.rb") || strings.HasSuffix(p, "/bundler.rb")
+}
+
+// rubyLibraryOf is the library that a name is in, nil for none.
+func (s *selector) rubyLibraryOf(n *rootfs.Node) *library {
+	for dir := n.Parent(); dir != nil; dir = dir.Parent() {
+		if l := s.langs.lib[dir]; l != nil {
+			return l
+		}
+	}
+	return nil
+}
+
+// rubyRequire follows a require or load. Which tools for development a library can
+// work with does not count.
+func (s *selector) rubyRequire(n *rootfs.Node, gem *rubyGem, lib *library, r naming, p string) {
+	why := importReason(p, r)
+	if strings.HasPrefix(r.name, "/") {
+		s.rubyFile(r.name, why)
+		return
+	}
+	if strings.HasPrefix(r.name, "./") || strings.HasPrefix(r.name, "../") {
+		s.rubyFile(path.Join(s.absolute(""), r.name), why)
+		s.rubyFile(path.Join(path.Dir(p), r.name), why)
+		return
+	}
+	top, _, _ := strings.Cut(r.name, "/")
+	if (gem != nil || lib != nil) && devFeatures[top] && !s.sameTop(n, gem, lib, top) {
+		return
+	}
+	if rest, ok := strings.CutPrefix(r.name, "rubygems/"); ok && (gem != nil || lib != nil) && isGemCommand(rest) {
+		return
+	}
+	if gemManagerNeeds[r.name] && isGemManager(p) {
+		return
+	}
+	if !s.rubyFeature(gem, s.rubyAppLibs(n, gem, lib), r.name, why) {
+		s.rubyFile(path.Join(s.absolute(""), r.name), why) // load looks there, too
+	}
+}
+
+// sameTop reports whether a source is a part of what top names.
+func (s *selector) sameTop(n *rootfs.Node, gem *rubyGem, lib *library, top string) bool {
+	if gem != nil {
+		name, _, _ := strings.Cut(gem.name, "-")
+		return name == top
+	}
+	own, _, _ := strings.Cut(strings.TrimPrefix(s.path(n), lib.path+"/"), "/")
+	return strings.TrimSuffix(own, ".rb") == top
+}
+
+// gemCommands are the parts of RubyGems that install, build and fetch: a package
+// manager's, which a program that runs does not come to.
+var gemCommands = set(`commands command command_manager gem_runner installer install_update_options dependency_installer dependency_list
+	uninstaller package package_task remote_fetcher request request_set resolver security security_option server indexer
+	gemcutter_utilities spec_fetcher source source_list source_local source_specific_file name_tuple available_set
+	commands_info doctor validator rdoc query_utils local_remote_options version_option install_message mirror ext builder
+	s3_uri_signer uri_formatter unknown_command_spell_checker test_utilities test_case psych_additions psych_tree safe_yaml
+	util ext config_file cert webauthn_listener gemcutter`)
+
+// isGemCommand reports whether a path in the folder rubygems is that of a part that
+// only its commands need.
+func isGemCommand(rel string) bool {
+	top, _, _ := strings.Cut(strings.TrimSuffix(rel, ".rb"), "/")
+	return gemCommands[top]
+}
+
+// gemManagerNeeds are what RubyGems and Bundler require to fetch and unpack gems.
+var gemManagerNeeds = set("openssl net/http socket resolv zlib yaml psych open-uri tempfile tmpdir webrick io/console readline")
+
+// rubyFile proposes the source at a path: with or without its extension.
+func (s *selector) rubyFile(p string, why Reason) {
+	for _, ext := range []string{"", ".rb", ".so"} {
+		n, links, err := s.fs.Resolve(p + ext)
+		if err == nil && n.Inode().IsRegular() {
+			s.keepLinks(links, p+ext, why)
+			s.use(n, why)
+			return
+		}
+	}
+}
+
+// rubyFeature proposes what require finds: in the application's folders, the gem of the
+// source, the libraries, and a gem that need not be used yet. It reports whether there
+// is any.
+func (s *selector) rubyFeature(from *rubyGem, app []*library, feature string, why Reason) bool {
+	exts := []string{".rb", ".so"}
+	stem := feature
+	switch ext := path.Ext(feature); ext {
+	case ".rb", ".so":
+		stem, exts = strings.TrimSuffix(feature, ext), []string{ext}
+	}
+	for _, l := range app {
+		for _, ext := range exts {
+			if s.useFrom(l, stem+ext, why) {
+				return true
+			}
+		}
+	}
+	key := feature
+	if from != nil {
+		key += "\x00" + from.full
+	}
+	if found, ok := s.langs.sought[key]; ok {
+		return found
+	}
+	found := false
+	for _, ext := range exts {
+		if found = s.rubyFound(from, app != nil, stem+ext, why); found {
+			break
+		}
+	}
+	s.langs.sought[key] = found
+	return found
+}
+
+// rubyFound proposes the file that a feature is found in: in the libraries and, of
+// the gems that have it, the source's own, one that is touched, or the newest, which
+// RubyGems takes before a default gem's. Where the run used one, that alone.
+func (s *selector) rubyFound(from *rubyGem, app bool, rel string, why Reason) bool {
+	top, _, _ := strings.Cut(strings.TrimSuffix(rel, path.Ext(rel)), "/")
+	var std *library
+	var best *rubyGem
+	var stdFile, file *rootfs.Node
+	for _, root := range s.langs.roots[top] {
+		n, _, err := s.fs.ResolveFrom(root.node, rel)
+		if err != nil || !n.Inode().IsRegular() {
+			continue
+		}
+		switch g := root.gem; {
+		case g == nil:
+			if std == nil {
+				std, stdFile = root.lib, n
+			}
+		case g == from:
+			s.use(n, why)
+			return true
+		case best == nil, g.unit.touched && !best.unit.touched, g.unit.touched == best.unit.touched && g.name == best.name && compareVersions(g.version, best.version) > 0:
+			best, file = g, n
+		}
+	}
+	if best != nil && !best.unit.touched && !app && (devGems[best.name] || s.langs.locked != nil && !s.langs.locked[best.name]) {
+		best = nil
+	}
+	if std != nil && best != nil {
+		switch inStd, inGem := s.used[s.sel.index[stdFile]], s.used[s.sel.index[file]]; {
+		case inStd && !inGem:
+			best = nil
+		case inGem && !inStd:
+			std = nil
+		}
+	}
+	if std != nil {
+		s.useFrom(std, rel, why)
+	}
+	if best != nil {
+		s.use(file, why)
+		s.touch(best.unit, "of which "+s.path(file)+" is "+why.Text, why.From)
+	}
+	return std != nil || best != nil
+}
+
+// rubyAppLibs are the folders that an application's source may require from
+// besides the load path: what it adds with $LOAD_PATH or -I by habit; nil for sources of
+// gems and libraries.
+func (s *selector) rubyAppLibs(n *rootfs.Node, gem *rubyGem, lib *library) []*library {
+	if gem != nil || lib != nil {
+		return nil
+	}
+	dir := n.Parent()
+	if libs, ok := s.langs.rubyApps[dir]; ok {
+		return libs
+	}
+	libs := slices.Clone(s.langs.appRuby)
+	add := func(dir string) {
+		if !isSystem(dir) {
+			for _, sub := range []string{"", "lib", "app", "vendor"} {
+				libs = s.addLibrary(libs, "Ruby library", path.Join(dir, sub))
+			}
+		}
+	}
+	for d := dir; d != nil; d = d.Parent() {
+		add(s.path(d))
+	}
+	add(path.Clean(s.absolute("")))
+	for p := range strings.SplitSeq(s.env("RUBYLIB", ""), ":") {
+		if strings.HasPrefix(p, "/") {
+			libs = s.addLibrary(libs, "Ruby library", p)
+		}
+	}
+	if libs == nil {
+		libs = []*library{}
+	}
+	s.langs.rubyApps[dir] = libs
+	return libs
+}
+
+// rubyPrefix keeps what a name may lead to that is only made up in part when the
+// program runs: require "digest/#{name}".
+func (s *selector) rubyPrefix(n *rootfs.Node, r naming, p string) {
+	why := importReason(p, r)
+	dir, base := path.Split(r.name)
+	keep := func(dir *rootfs.Node) {
+		for _, c := range children(dir) {
+			if ext := path.Ext(c.Name()); strings.HasPrefix(c.Name(), base) && (ext == ".rb" || ext == ".so") {
+				s.use(c, why)
+			}
+		}
+	}
+	if rel, ok := strings.CutPrefix(dir, "./"); ok {
+		if d, _, err := s.fs.ResolveFrom(n.Parent(), rel); err == nil {
+			keep(d)
+		}
+		return
+	}
+	if strings.HasPrefix(r.name, "/") || isGemManager("/"+r.name) {
+		return
+	}
+	for _, l := range s.langs.inUse {
+		if d, _, err := s.fs.ResolveFrom(l.node, path.Clean(dir)); err == nil && d.Inode().IsDir() && d != l.node {
+			keep(d)
+		}
+	}
+}
+
+// rubyData keeps the data in the folder of a used module's name, and beside it in
+// a folder of a library.
+func (s *selector) rubyData(n *rootfs.Node, p string) {
+	why := Reason{Rule: "data", Text: "data beside " + p + ", which is used", From: p}
+	var keep func(dir *rootfs.Node)
+	keep = func(dir *rootfs.Node) {
+		if s.langs.beside[dir] || s.langs.lib[dir] != nil {
+			return
+		}
+		s.langs.beside[dir] = true
+		for _, c := range dir.Children() {
+			if c.Inode().IsDir() {
+				keep(c)
+				continue
+			}
+			if ext := path.Ext(c.Name()); ext != ".rb" && ext != ".so" && !s.surplus(s.sel.index[c]) {
+				s.use(c, why)
+			}
+		}
+	}
+	if dir := n.Parent().Child(strings.TrimSuffix(n.Name(), ".rb")); dir != nil && dir.Inode().IsDir() {
+		switch dir.Name() {
+		case "rubygems", "bundler", "rdoc", "irb":
+		default:
+			keep(dir)
+		}
+	}
+}
+
+// featuresInObject are the strings in a compiled part that may be what it requires
+// (rb_require): "psych/syntax_error". Without a slash they could be anything.
+func featuresInObject(b []byte) []string {
+	var list []string
+	for i := 0; i < len(b); {
+		n := bytes.IndexByte(b[i:], '/')
+		if n < 0 {
+			break
+		}
+		start, end := i+n, i+n+1
+		for start > 0 && isFeatureByte(b[start-1]) {
+			start--
+		}
+		for end < len(b) && (isFeatureByte(b[end]) || b[end] == '/' || b[end] == '.') {
+			end++
+		}
+		if start < i+n && start > 0 && b[start-1] == 0 && end < len(b) && b[end] == 0 && end-start < 100 {
+			list = append(list, string(b[start:end]))
+		}
+		i = end
+	}
+	return list
+}
+
+func isFeatureByte(c byte) bool { return 'a' <= c && c <= 'z' || isDigit(c) || c == '_' || c == '-' }

@@ -48,6 +48,7 @@ func newScripting() *scripting {
 // scriptLibraries detects what these languages' package managers own.
 func (s *selector) scriptLibraries() {
 	s.findPerl()
+	s.findRuby()
 }
 
 // scripted is the rule on used files of these languages and their interpreters.
@@ -114,8 +115,8 @@ func interpreterName(name string) string {
 // dialectExtensions are those of sources.
 var dialectExtensions = map[string]string{
 	".pl": "perl", ".pm": "perl", ".al": "perl", ".ph": "perl", ".psgi": "perl", ".cgi": "", ".fcgi": "",
-	".rb": "ruby", ".ru": "ruby", ".rake": "ruby", ".gemspec": "", ".erb": "ruby",
-	".php": "php", ".phtml": "php", ".inc": "php", ".ini": "php", ".conf": "php", ".lock": "ruby",
+	".rb": "ruby", ".ru": "ruby", ".rake": "ruby", ".erb": "ruby",
+	".php": "php", ".phtml": "php", ".inc": "php", ".ini": "php", ".conf": "php", ".lock": "ruby", ".locked": "ruby",
 }
 
 // dialectOf is the dialect of a source, by its extension or else its "#!" line; nil
@@ -123,6 +124,9 @@ var dialectExtensions = map[string]string{
 func (s *selector) dialectOf(i int) *dialect {
 	n := s.sel.Entries[i].Node
 	ext := path.Ext(n.Name())
+	if ext == ".so" && (s.langs.gemOf[s.unitOf[i]] != nil || s.rubyLibraryOf(n) != nil) {
+		return &s.langs.ruby
+	}
 	if d := dialectExtensions[ext]; d != "" {
 		return s.dialectNamed(d)
 	}

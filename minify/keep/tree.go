@@ -379,6 +379,6 @@ func (t *trees) isPrefix(n *rootfs.Node, p string) bool {
 var (
 	interpreters  = strings.Fields("python3 python java node ruby perl php go rustc erl lua R julia ghc dart pypy3")
 	languageStems = set(`python pypy ruby perl perl5 php jvm java node nodejs go golang rustlib cargo rustup R lua erlang
-		elixir ocaml ghc gcc tcl tcltk guile julia mono dotnet gems bundle`)
+		elixir ocaml ghc gcc tcl tcltk guile julia mono dotnet gems gem rubygems bundle`)
 	binaryFolders = set("bin sbin lib libexec")
 )
