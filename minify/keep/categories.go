@@ -101,7 +101,7 @@ var programRules = []categoryRule{
 var fileNameRules = []categoryRule{
 	{Cache, "*.pyc *.pyo"},
 	{StaticLibrary, "*.a *.la"},
-	{DebugSymbols, "*.debug *.dwo *.dwp *.pdb *.js.map *.mjs.map *.cjs.map *.css.map"},
+	{DebugSymbols, "*.debug *.dwo *.dwp *.pdb *.js.map *.mjs.map *.cjs.map *.css.map *.min.map"},
 	{Headers, "*.h *.hh *.hpp *.hxx *.h++ *.inl"},
 	{Locale, "*.mo *.po *.pot"},
 	{DevDependency, "*.pc *.d.ts *.d.mts *.d.cts *.tsbuildinfo"},

@@ -279,7 +279,11 @@ func (s *selector) nameServices(libc *rootfs.Node, why Reason) {
 		services = parseNsswitch(text)
 	}
 	for _, service := range services {
-		s.elf.open(libc, "libnss_"+service+".so.2", Reason{Rule: "data", Text: "name service " + service + " of " + conf + ": " + why.Text, From: why.From})
+		why := Reason{Rule: "data", Text: "name service " + service + " of " + conf + ": " + why.Text, From: why.From}
+		for _, lib := range s.elf.find(libc, "libnss_"+service+".so.2") {
+			s.keepLinks(lib.links, lib.path, why)
+			s.use(lib.node, why)
+		}
 	}
 }
 

@@ -233,6 +233,7 @@ func (s *selector) completePackage(u *unit) {
 		s.dependentPlugins(p, dir)
 	}
 	for _, q := range s.packages.required(p) {
+		q.want()
 		switch m := s.makeup(q); {
 		case whole && m.tool == "", !m.program && !m.objects:
 			s.touch(q.unit, "required by "+p.String(), p.from)
@@ -268,7 +269,10 @@ func (s *selector) unowned(p *systemPackage, dir *rootfs.Node) {
 			continue
 		}
 		if n.Inode().IsDir() {
-			s.unowned(p, n)
+			// Data in a folder of its own was not generated for p: the application's.
+			if at := s.paths[i]; strings.HasPrefix(at, "/etc/") || strings.Contains(at, "/lib") {
+				s.unowned(p, n)
+			}
 			continue
 		}
 		switch part := s.part(i); part {

@@ -170,9 +170,39 @@ func (s *selector) namedLibraries(i int, f *elfFile) {
 	}
 	for _, name := range s.libraryNames(n) {
 		if !linked[name] {
-			s.elf.open(n, name, Reason{Rule: "named", Text: "named in " + s.paths[i] + " (" + name + ")", From: s.paths[i]})
+			s.openLater(i, name)
 		}
 	}
+}
+
+// openLater keeps the library that the loader takes for name when file i opens it.
+// One of another package of the system waits until a package that is used depends on
+// that: a program that relies on being able to open a library does, but libc itself
+// names libidn2 for few, and libselinux libsepol.
+func (s *selector) openLater(i int, name string) {
+	n, db := s.sel.Entries[i].Node, s.packages
+	why := Reason{Rule: "named", Text: "named in " + s.paths[i] + " (" + name + ")", From: s.paths[i]}
+	for _, lib := range s.elf.find(n, name) {
+		keep := func() {
+			s.keepLinks(lib.links, lib.path, why)
+			s.use(lib.node, why)
+		}
+		q := db.of[s.sel.index[lib.node]]
+		if p := db.of[i]; p == nil || q == nil || p == q || q.wanted {
+			keep()
+		} else {
+			q.waiting = append(q.waiting, keep)
+		}
+	}
+}
+
+// want says that a package that is used depends on q.
+func (q *systemPackage) want() {
+	q.wanted = true
+	for _, keep := range q.waiting {
+		keep()
+	}
+	q.waiting = nil
 }
 
 // libraryNames lists the words in a file's strings that are names of shared
@@ -225,19 +255,13 @@ func libraryName(b []byte, i int) string {
 	return string(b[from:end])
 }
 
-// open keeps the object that the loader takes for name when n opens it.
-func (l *linker) open(n *rootfs.Node, name string, why Reason) bool {
+// find lists the objects that the loader could take for name when n opens it.
+func (l *linker) find(n *rootfs.Node, name string) []*object {
 	f := l.file(n.Inode())
 	o := &object{node: n, file: f, path: l.s.path(n)}
 	p := &process{linker: l, main: o, names: make(map[string]bool), seen: make(map[*rootfs.Node]bool)}
-	p.musl = l.muslLoader(f)
-	if p.musl != "" && isMusl(name) {
-		return false
+	if p.musl = l.muslLoader(f); p.musl != "" && isMusl(name) {
+		return nil
 	}
-	found := p.search(o, name)
-	for _, lib := range found {
-		l.s.keepLinks(lib.links, lib.path, why)
-		l.s.use(lib.node, why)
-	}
-	return len(found) > 0
+	return p.search(o, name)
 }

@@ -24,6 +24,8 @@ type systemPackage struct {
 	executed bool  // a program of it is used
 	licensed bool  // its license is seen to
 	made     *makeup
+	wanted   bool     // a package that is used depends on it
+	waiting  []func() // to be done once it is wanted
 }
 
 // String is the unit's: "Debian package libssl3".

@@ -11,7 +11,7 @@ import (
 )
 
 // dpkgTree is a tree with dpkg's records of packages: each a stanza, of which the
-// line "Files:" lists what it has.
+// line "Files:" lists what it has; the folders are added.
 func dpkgTree(packages, files string) string {
 	var b, status strings.Builder
 	for stanza := range strings.SplitSeq(lines(strings.ReplaceAll(packages, "\n\n", "\n%\n")), "%\n") {
@@ -23,7 +23,18 @@ func dpkgTree(packages, files string) string {
 				name = value
 				status.WriteString("Package: " + name + "\\nStatus: install ok installed\\nArchitecture: amd64\\n")
 			case "Files":
-				b.WriteString("file /var/lib/dpkg/info/" + name + ".list \"/.\\n" + strings.ReplaceAll(value, " ", "\\n") + "\\n\"\n")
+				seen := make(map[string]bool)
+				list := "/.\\n"
+				for file := range strings.FieldsSeq(value) {
+					for i := range file {
+						if dir := file[:i]; i > 0 && file[i] == '/' && !seen[dir] {
+							seen[dir] = true
+							list += dir + "\\n"
+						}
+					}
+					list += file + "\\n"
+				}
+				b.WriteString("file /var/lib/dpkg/info/" + name + ".list \"" + list + "\"\n")
 			default:
 				status.WriteString(field + ": " + value + "\\n")
 			}
