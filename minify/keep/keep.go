@@ -124,6 +124,7 @@ func Select(ctx context.Context, fsys *rootfs.FS, trace *probe.Trace, cfg v1.Con
 		return nil, err
 	}
 	s.categorize()
+	s.sortNamed()
 	return s.sel, nil
 }
 

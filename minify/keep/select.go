@@ -40,13 +40,14 @@ type selector struct {
 
 	include, exclude []*glob
 
-	elf   *linker
-	names *nameFinder
-	langs *scripting
-	trees *trees
-	node  *nodeRules
-	py    *python // nil if the tree has none
-	java  *javaRules
+	elf       *linker
+	names     *nameFinder
+	langs     *scripting
+	trees     *trees
+	commander *commander
+	node      *nodeRules
+	py        *python // nil if the tree has none
+	java      *javaRules
 }
 
 // The rules, in the order in which they propose: seeds from what stands outside
@@ -58,7 +59,7 @@ type selector struct {
 var (
 	seeds     = []func(*selector){(*selector).touched, (*selector).config, (*selector).mountPoints, (*selector).included, (*selector).includedPrograms}
 	nameRules = []func(*selector, int){(*selector).parent, (*selector).link}
-	fileRules = []func(*selector, int){(*selector).script, (*selector).program}
+	fileRules = []func(*selector, int){(*selector).script, (*selector).program, (*selector).commands}
 	lastRules = []func(*selector, int){(*selector).object}
 
 	detectors = []func(*selector){
@@ -68,7 +69,12 @@ var (
 		(*selector).pythons,
 		(*selector).detectJava,
 	}
-	unitSeeds     = []func(*selector){(*selector).applicationTrees, (*selector).pythonSeeds}
+	unitSeeds = []func(*selector){
+		(*selector).configuredShell,
+		(*selector).npmScript,
+		(*selector).applicationTrees,
+		(*selector).pythonSeeds,
+	}
 	unitNameRules = []func(*selector, int){(*selector).license, (*selector).namedByConfiguration}
 	unitFileRules = []func(*selector, int){
 		(*selector).unit,
@@ -76,6 +82,7 @@ var (
 		(*selector).namedBySystem,
 		(*selector).libcData,
 		(*selector).tree,
+		(*selector).named,
 		(*selector).scripted,
 		(*selector).nodeFile,
 		(*selector).python,
@@ -109,6 +116,7 @@ func newSelector(fsys *rootfs.FS, trace *probe.Trace, cfg v1.Config, opts Option
 	s.names = newNameFinder(s)
 	s.langs = newScripting()
 	s.trees = newTrees(s)
+	s.commander = newCommander(s)
 	return s
 }
 

@@ -20,14 +20,14 @@ type trees struct {
 	live   map[*rootfs.Node]bool         // folders below which the run used a file
 	read   map[string]bool               // extensions of files that were read
 	done   map[*rootfs.Node]bool         // folders whose content was proposed
-	loose  map[*rootfs.Node]bool         // places for applications with an application's files right in them
-	prefix map[*rootfs.Node]bool         // whether a folder is an interpreter's own tree
+	isRoot map[*rootfs.Node]bool
+	prefix map[*rootfs.Node]bool // whether a folder is an interpreter's own tree
 }
 
 func newTrees(s *selector) *trees {
 	return &trees{
 		s: s, roots: make(map[*rootfs.Node]*rootfs.Node), read: make(map[string]bool), live: make(map[*rootfs.Node]bool),
-		done: make(map[*rootfs.Node]bool), loose: make(map[*rootfs.Node]bool), prefix: make(map[*rootfs.Node]bool),
+		done: make(map[*rootfs.Node]bool), isRoot: make(map[*rootfs.Node]bool), prefix: make(map[*rootfs.Node]bool),
 	}
 }
 
@@ -59,11 +59,12 @@ func (s *selector) applicationTrees() {
 	t.grow(seeds)
 }
 
-// tree is the rule on used files that came by a name or a command: they show
-// their application, too.
+// tree is the rule on used files that came by a command, or by name and can be
+// run: they show their application, too. What is only data is not more than it.
 func (s *selector) tree(i int) {
-	switch e := s.sel.Entries[i]; e.Reason.Rule {
-	case "command", "named":
+	e := s.sel.Entries[i]
+	switch name := e.Node.Name(); {
+	case e.Reason.Rule == "command", e.Reason.Rule == "named" && (isExecutable(e.Node) || languages[path.Ext(name)] != nil || isShellScript(name, nil)):
 		s.trees.grow([]*rootfs.Node{e.Node})
 	}
 }
@@ -98,6 +99,7 @@ func (t *trees) grow(seeds []*rootfs.Node) {
 	}
 	for _, top := range tops {
 		root := t.roots[top]
+		t.isRoot[root] = true
 		used := t.s.path(from[top])
 		t.keep(root, Reason{Rule: "tree", Text: "part of the application in " + t.s.path(root) + ", of which " + used + " is used", From: used})
 	}
@@ -143,7 +145,6 @@ func (t *trees) place(n *rootfs.Node) (dir, top *rootfs.Node) {
 	if !n.Inode().IsRegular() || !isPlace(t.s.path(dir)) || isHard(t.s.category[t.s.sel.index[n]]) {
 		return nil, nil
 	}
-	t.loose[dir] = true
 	if t.s.path(dir) != "/" && rooted(t.s.cfg.WorkingDir) == t.s.path(dir) {
 		return dir, dir
 	}

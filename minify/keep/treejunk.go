@@ -109,6 +109,8 @@ func (t *trees) junkFile(n *rootfs.Node, rel string) Category {
 			return ""
 		}
 		return Documentation
+	case t.s.commander.isDevelopment(n):
+		return BuildFiles
 	case ext == ".pyc" || ext == ".pyo":
 		// Without its source it is the module itself.
 		if n.Parent().Child(strings.TrimSuffix(name, ext)+".py") != nil {

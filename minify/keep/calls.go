@@ -1,0 +1,583 @@
+package keep
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// A call is what a function of a language's library does with its arguments.
+type call struct {
+	how   callKind
+	first int // the argument that names the program, from 0
+	// modules are those the function may come from; the source must name one of
+	// them. Empty for a function of the language itself.
+	modules string
+	// qualified says that the function stands after its module's name, or has been
+	// imported from it by name.
+	qualified bool
+}
+
+type callKind uint8
+
+const (
+	direct  callKind = iota + 1 // a program, or a list that begins with one
+	shelled                     // a text for a shell
+	either                      // a text for a shell if it has characters of a shell's; with more arguments a program
+	lookup                      // a program, only looked for
+	words                       // a text that is split at blanks
+	piped                       // Perl's open: a program after "-|", or a text with a pipe
+)
+
+// A sourceCommand is a command that a source names.
+type sourceCommand struct {
+	text  string   // as it stands there
+	words []string // of a direct call, the program first
+	shell string   // text for a shell; "" for a direct call
+	line  int
+}
+
+var languages = func() map[string]*language {
+	python := &language{name: "python", comments: []string{"#"}, quotes: `"'`, triple: true, calls: map[string]call{
+		"run":                     {direct, 0, "subprocess", true},
+		"call":                    {direct, 0, "subprocess", true},
+		"check_call":              {direct, 0, "subprocess", true},
+		"check_output":            {direct, 0, "subprocess", true},
+		"Popen":                   {direct, 0, "subprocess", true},
+		"getoutput":               {shelled, 0, "subprocess", true},
+		"getstatusoutput":         {shelled, 0, "subprocess", true},
+		"system":                  {shelled, 0, "os", true},
+		"popen":                   {shelled, 0, "os", true},
+		"execl":                   {direct, 0, "os", true},
+		"execle":                  {direct, 0, "os", true},
+		"execlp":                  {direct, 0, "os", true},
+		"execlpe":                 {direct, 0, "os", true},
+		"execv":                   {direct, 0, "os", true},
+		"execve":                  {direct, 0, "os", true},
+		"execvp":                  {direct, 0, "os", true},
+		"execvpe":                 {direct, 0, "os", true},
+		"spawnl":                  {direct, 1, "os", true},
+		"spawnle":                 {direct, 1, "os", true},
+		"spawnlp":                 {direct, 1, "os", true},
+		"spawnlpe":                {direct, 1, "os", true},
+		"spawnv":                  {direct, 1, "os", true},
+		"spawnve":                 {direct, 1, "os", true},
+		"spawnvp":                 {direct, 1, "os", true},
+		"spawnvpe":                {direct, 1, "os", true},
+		"posix_spawn":             {direct, 0, "os", true},
+		"posix_spawnp":            {direct, 0, "os", true},
+		"which":                   {lookup, 0, "shutil", true},
+		"create_subprocess_exec":  {direct, 0, "asyncio", false},
+		"create_subprocess_shell": {shelled, 0, "asyncio", false},
+		"subprocess_exec":         {direct, 1, "asyncio", false},
+		"subprocess_shell":        {shelled, 1, "asyncio", false},
+		"run_process":             {direct, 0, "anyio trio", false},
+		"open_process":            {direct, 0, "anyio trio", false},
+		"spawn":                   {words, 0, "pexpect pty", true},
+	}}
+	js := &language{name: "javascript", comments: []string{"//"}, blocks: [][2]string{{"/*", "*/"}}, quotes: "\"'`",
+		backtick: stringToken, regexps: true, calls: map[string]call{
+			"exec":            {shelled, 0, "child_process shelljs", false},
+			"execSync":        {shelled, 0, "child_process", false},
+			"spawn":           {direct, 0, "child_process cross-spawn Bun", false},
+			"spawnSync":       {direct, 0, "child_process cross-spawn Bun", false},
+			"execFile":        {direct, 0, "child_process", false},
+			"execFileSync":    {direct, 0, "child_process", false},
+			"fork":            {direct, 0, "child_process", false},
+			"execa":           {direct, 0, "execa", false},
+			"execaSync":       {direct, 0, "execa", false},
+			"execaCommand":    {words, 0, "execa", false},
+			"which":           {lookup, 0, "which shelljs", false},
+			"commandExists":   {lookup, 0, "command-exists", false},
+			"Command":         {direct, 0, "Deno", false},
+			"$":               {shelled, 0, "zx execa bun", false},
+			"execPromise":     {shelled, 0, "child_process", false},
+			"execAsync":       {shelled, 0, "child_process", false},
+			"execFilePromise": {direct, 0, "child_process", false},
+			"execFileAsync":   {direct, 0, "child_process", false},
+		}}
+	ruby := &language{name: "ruby", comments: []string{"#"}, quotes: "\"'`", backtick: shellToken, regexps: true, percent: true,
+		calls: map[string]call{
+			"system": {how: either}, "exec": {how: either}, "spawn": {how: either}, "popen": {either, 0, "IO", false},
+			"capture2": {either, 0, "Open3", false}, "capture2e": {either, 0, "Open3", false}, "capture3": {either, 0, "Open3", false},
+			"popen2": {either, 0, "Open3", false}, "popen2e": {either, 0, "Open3", false}, "popen3": {either, 0, "Open3", false},
+			"find_executable": {how: lookup}, "which": {how: lookup},
+		}}
+	php := &language{name: "php", comments: []string{"//", "#"}, blocks: [][2]string{{"/*", "*/"}}, quotes: "\"'`", backtick: shellToken,
+		calls: map[string]call{
+			"exec": {how: shelled}, "shell_exec": {how: shelled}, "system": {how: shelled}, "passthru": {how: shelled},
+			"popen": {how: shelled}, "proc_open": {how: shelled}, "pcntl_exec": {how: direct},
+			"Process": {direct, 0, "Process", false}, "fromShellCommandline": {shelled, 0, "Process", false},
+		}}
+	perl := &language{name: "perl", comments: []string{"#"}, quotes: "\"'`", backtick: shellToken, regexps: true, perl: true,
+		calls: map[string]call{
+			"system": {how: either}, "exec": {how: either}, "open": {how: piped}, "open2": {either, 2, "IPC::Open2", false},
+			"open3": {either, 3, "IPC::Open3", false}, "run": {direct, 0, "IPC::Run", false}, "capture": {either, 0, "IPC::System::Simple", false},
+			"can_run": {how: lookup}, "which": {how: lookup},
+		}}
+	lua := &language{name: "lua", comments: []string{"--"}, blocks: [][2]string{{"--[[", "]]"}}, quotes: `"'`, calls: map[string]call{
+		"execute": {shelled, 0, "os", false}, "popen": {shelled, 0, "io", false},
+	}}
+	m := map[string]*language{".rb": ruby, ".rake": ruby, ".ru": ruby, ".gemspec": ruby, ".lua": lua}
+	for ext := range strings.FieldsSeq(".py .pyw .wsgi") {
+		m[ext] = python
+	}
+	for ext := range strings.FieldsSeq(".js .mjs .cjs .ts .mts .cts .jsx .tsx") {
+		m[ext] = js
+	}
+	for ext := range strings.FieldsSeq(".php .phtml .inc .php5 .php7 .phps") {
+		m[ext] = php
+	}
+	for ext := range strings.FieldsSeq(".pl .pm .cgi .psgi .t .plx") {
+		m[ext] = perl
+	}
+	for name, s := range map[string]*language{"python": python, "node": js, "nodejs": js, "deno": js, "bun": js, "ruby": ruby, "php": php, "perl": perl, "lua": lua} {
+		m[name] = s
+	}
+	return m
+}()
+
+// commandsIn lists the commands that a source names in calls of its language's
+// functions for that, in order: where the argument is a literal, or a name that the
+// same source gives a literal to.
+func (x *language) commandsIn(b []byte) []sourceCommand {
+	c := &callReader{language: x, source: string(b), tokens: x.tokens(b)}
+	c.constants()
+	c.modules()
+	c.own = make(map[string]call)
+	c.pass(func(t token, i int) {
+		switch t.kind {
+		case shellToken:
+			c.shell(t, false)
+		case nameToken:
+			if f, ok := c.calls[t.text]; ok && c.from(i, f) {
+				c.callAt(i, f)
+			}
+		}
+	})
+	if len(c.own) > 0 {
+		c.pass(func(t token, i int) {
+			if f, ok := c.own[t.text]; ok && t.kind == nameToken && !c.isDefinition(i) {
+				c.callAt(i, f)
+			}
+		})
+		slices.SortStableFunc(c.found, func(a, b sourceCommand) int { return a.line - b.line })
+	}
+	return c.found
+}
+
+func (c *callReader) pass(visit func(token, int)) {
+	for i, t := range c.tokens {
+		if len(c.found) >= maxNames {
+			return
+		}
+		visit(t, i)
+	}
+}
+
+type callReader struct {
+	*language
+	source   string
+	tokens   []token
+	consts   map[string]int    // where the value of a name that is given a literal begins
+	aliases  map[string]string // names of modules that have been imported under another
+	imported map[string]bool   // functions that have been imported by name
+	own      map[string]call   // functions of the source that hand on what they are given
+	found    []sourceCommand
+}
+
+// at is the text of token i if it is an operator or a name, "" otherwise.
+func (c *callReader) at(i int) string {
+	if i < 0 || i >= len(c.tokens) || c.tokens[i].kind > nameToken {
+		return ""
+	}
+	return c.tokens[i].text
+}
+
+// constants notes "name = literal", and JavaScript's promisify(exec).
+func (c *callReader) constants() {
+	c.consts = make(map[string]int)
+	for i, t := range c.tokens {
+		if t.text != "=" || t.kind != operatorToken || i == 0 || c.tokens[i-1].kind != nameToken || i+1 >= len(c.tokens) {
+			continue
+		}
+		switch next := c.tokens[i+1]; {
+		case next.kind == stringToken, next.kind == wordsToken, next.text == "[", next.text == "(" && c.name == "python":
+			name := c.tokens[i-1].text
+			if _, ok := c.consts[name]; !ok {
+				c.consts[name] = i + 1
+			}
+		}
+	}
+}
+
+// modules notes Python's imports.
+func (c *callReader) modules() {
+	c.aliases, c.imported = make(map[string]string), make(map[string]bool)
+	if c.name != "python" {
+		return
+	}
+	for i := range c.tokens {
+		switch c.at(i) {
+		case "import":
+			if c.at(i+2) == "as" {
+				c.aliases[c.at(i+3)] = c.at(i + 1)
+			}
+		case "from":
+			if c.at(i+2) != "import" {
+				continue
+			}
+			for k := i + 3; k < len(c.tokens) && c.tokens[k].line <= c.tokens[i].line+20; k++ {
+				if c.tokens[k].kind == nameToken {
+					c.imported[c.at(i+1)+"."+c.tokens[k].text] = true
+				} else if t := c.tokens[k].text; t != "," && t != "(" {
+					break
+				}
+			}
+		}
+	}
+}
+
+// callAt reads the call of the function that token i names, if it is one.
+func (c *callReader) callAt(i int, f call) {
+	name := c.tokens[i].text
+	open := i + 1
+	if c.at(open) == "!" || c.name == "ruby" && c.at(open) == "?" {
+		open++
+	}
+	if open >= len(c.tokens) {
+		return
+	}
+	switch {
+	case c.at(open) == "(":
+		open++
+	case name == "$" && c.tokens[open].kind == stringToken:
+	case c.name == "ruby" || c.name == "perl": // parentheses may be left out
+		if k := c.tokens[open].kind; k != stringToken && k != wordsToken && k != nameToken || c.tokens[open].line != c.tokens[i].line {
+			return
+		}
+	default:
+		// promisify(exec)
+		if c.at(open) == ")" {
+			c.promise(i, f)
+		}
+		return
+	}
+	args := c.arguments(open)
+	c.take(f, args, open)
+}
+
+// promise notes "name = util.promisify(module.function)", token i being the function.
+func (c *callReader) promise(i int, f call) {
+	for k := i - 1; k > max(0, i-8); k-- {
+		if c.at(k) == "promisify" {
+			if c.at(k-1) == "." {
+				k -= 2
+			}
+			if _, ok := c.calls[c.at(k-2)]; !ok && c.at(k-1) == "=" && c.at(k-2) != "" {
+				c.own[c.tokens[k-2].text] = f
+			}
+			return
+		}
+	}
+}
+
+// isDefinition reports whether token i names a function where it is defined.
+func (c *callReader) isDefinition(i int) bool {
+	switch c.at(i - 1) {
+	case "def", "function", "sub", "fn":
+		return true
+	}
+	return false
+}
+
+// handedOn notes the function of the source around token i that hands its
+// parameter on to a function that starts programs.
+func (c *callReader) handedOn(i int, parameter string, f call) {
+	for k := i; k > max(1, i-600); k-- {
+		if c.at(k) != "(" {
+			continue
+		}
+		name := c.at(k - 1)
+		switch before := c.at(k - 2); {
+		case name == "=": // name = (parameter) =>
+			name = before
+		case c.isDefinition(k - 1):
+		case (name == "function" || name == "async") && before == "=":
+			name = c.at(k - 3)
+		default:
+			continue
+		}
+		if at := c.parameter(k+1, parameter); at >= 0 && name != "" {
+			if _, ok := c.calls[name]; !ok {
+				c.own[name] = call{how: f.how, first: at}
+			}
+		}
+		return
+	}
+}
+
+// parameter is the place of a parameter in the list that begins at token k; -1 if
+// it is not in it.
+func (c *callReader) parameter(k int, name string) int {
+	at := 0
+	for ; k < len(c.tokens) && c.at(k) != ")"; k++ {
+		switch c.at(k) {
+		case "self", "cls", "this":
+			at--
+		case name:
+			return at
+		case ",":
+			at++
+		}
+	}
+	return -1
+}
+
+// from reports whether the function that token i names can be that of the
+// modules of f.
+func (c *callReader) from(i int, f call) bool {
+	before, qualifier := c.at(i-1), c.at(i-2)
+	switch before {
+	case "def", "function", "sub", "class":
+		return false
+	case "->":
+		return false
+	case "::":
+		if c.name == "php" && c.tokens[i].text != "fromShellCommandline" {
+			return false
+		}
+	}
+	if f.modules == "" {
+		// Of the language itself: no method of some object.
+		return before != "." || qualifier == "Kernel" || qualifier == "Process"
+	}
+	for module := range strings.FieldsSeq(f.modules) {
+		if !strings.Contains(c.source, module) {
+			continue
+		}
+		switch {
+		case !f.qualified:
+			return true
+		case before == ".":
+			if qualifier == module || c.aliases[qualifier] == module {
+				return true
+			}
+		case c.imported[module+"."+c.tokens[i].text]:
+			return true
+		}
+	}
+	return false
+}
+
+// arguments are where the arguments of a call begin, from token open on; the last is where it ends.
+func (c *callReader) arguments(open int) []int {
+	starts := []int{open}
+	depth := 0
+	for k := open; k < len(c.tokens) && k < open+2000; k++ {
+		if c.tokens[k].kind != operatorToken {
+			continue
+		}
+		switch c.tokens[k].text {
+		case "(", "[", "{":
+			depth++
+		case ")", "]", "}":
+			if depth--; depth < 0 {
+				return append(starts, k)
+			}
+		case ";":
+			if depth == 0 {
+				return append(starts, k)
+			}
+		case ",":
+			if depth == 0 {
+				starts = append(starts, k+1)
+			}
+		}
+	}
+	return append(starts, min(len(c.tokens), open+2000))
+}
+
+// take notes the command of one call.
+func (c *callReader) take(f call, args []int, open int) {
+	end := args[len(args)-1]
+	args = args[:len(args)-1]
+	if f.first >= len(args) || args[f.first] >= end {
+		return
+	}
+	at := args[f.first]
+	if f.how == piped {
+		c.pipe(args, end)
+		return
+	}
+	// A hash of the environment may come first in Ruby.
+	if c.name == "ruby" && c.at(at) == "{" && len(args) > 1 {
+		args = args[1:]
+		at = args[0]
+	}
+	if f.how == direct && c.goesThroughShell(open, end) {
+		f.how = shelled
+	}
+	if name := c.tokens[at]; name.kind == nameToken {
+		if c.at(at+1) == "." || c.at(at+1) == "(" {
+			return
+		}
+		k, ok := c.consts[name.text]
+		if !ok {
+			c.handedOn(at, name.text, f)
+			return
+		}
+		at = k
+	}
+	switch t := c.tokens[at]; {
+	case t.kind == wordsToken:
+		c.list(strings.Fields(t.text), t)
+	case c.at(at) == "[" || c.at(at) == "(":
+		c.literalList(at)
+	case t.kind != stringToken && t.kind != shellToken:
+	case f.how == shelled, f.how == either && len(args) == f.first+1 && strings.ContainsAny(t.text, "*?{}[]<>()~&|\\$;'`\"\n#="):
+		c.shell(t, c.concatenated(at))
+	case f.how == either && len(args) == f.first+1, f.how == words:
+		c.list(strings.Fields(t.text), t)
+	default:
+		list := []string{t.text}
+		if !t.hole && !c.concatenated(at) {
+			for _, k := range args[f.first+1:] {
+				switch t := c.tokens[min(k, len(c.tokens)-1)]; {
+				case t.kind == stringToken:
+					list = append(list, t.text)
+				case t.text == "[":
+					list = append(list, c.strings(k)...)
+				}
+			}
+			c.list(list, t)
+		}
+	}
+}
+
+// pipe takes Perl's open(F, "-|", "program", …), open(F, "program |").
+func (c *callReader) pipe(args []int, end int) {
+	for k, at := range args[1:] {
+		t := c.tokens[min(at, end-1)]
+		if t.kind != stringToken {
+			continue
+		}
+		switch text := strings.TrimSpace(t.text); {
+		case text == "-|" || text == "|-":
+			if k+2 < len(args) {
+				c.take(call{how: either, first: k + 2}, append(slices.Clone(args), end), args[0])
+			}
+		case len(text) > 1 && (text[0] == '|' || text[len(text)-1] == '|'):
+			t.text = strings.Trim(text, "| ")
+			c.shell(t, false)
+		}
+		return
+	}
+}
+
+// goesThroughShell reports whether the call asks for a shell: shell=True, shell: true.
+func (c *callReader) goesThroughShell(open, end int) bool {
+	for k := open; k+2 < end; k++ {
+		if c.at(k) != "shell" || c.at(k+1) != "=" && c.at(k+1) != ":" {
+			continue
+		}
+		v := c.tokens[k+2]
+		return strings.EqualFold(v.text, "true") || v.text == "1" || v.kind == stringToken
+	}
+	return false
+}
+
+// concatenated reports whether the string goes on with something else.
+func (c *callReader) concatenated(at int) bool {
+	switch c.at(at + 1) {
+	case "+", ".", "%":
+		return true
+	}
+	return false
+}
+
+// literalList takes a list with the program as its first literal.
+func (c *callReader) literalList(at int) {
+	if at+1 < len(c.tokens) {
+		switch t := c.tokens[at+1]; t.kind {
+		case stringToken:
+			if !t.hole && !c.concatenated(at+1) {
+				c.list(c.strings(at), t)
+			}
+		case nameToken: // a constant
+			if k, ok := c.consts[t.text]; ok && c.tokens[k].kind == stringToken && !c.tokens[k].hole && (c.at(at+2) == "," || c.at(at+2) == "]") {
+				c.list(append([]string{c.tokens[k].text}, c.strings(at)...), c.tokens[k])
+			}
+		}
+	}
+}
+
+// strings are the literals of the list that opens at token at; "" for what is none.
+func (c *callReader) strings(at int) []string {
+	var list []string
+	depth := 0
+	for k := at; k < len(c.tokens) && k < at+1000; k++ {
+		t := c.tokens[k]
+		switch {
+		case t.kind == stringToken && depth == 1:
+			if t.hole {
+				t.text = ""
+			}
+			list = append(list, t.text)
+		case t.kind != operatorToken:
+		case t.text == "(" || t.text == "[" || t.text == "{":
+			depth++
+		case t.text == ")" || t.text == "]" || t.text == "}":
+			if depth--; depth == 0 {
+				return list
+			}
+		}
+	}
+	return list
+}
+
+func (c *callReader) list(list []string, t token) {
+	if len(list) > 0 && list[0] != "" && !strings.Contains(list[0], hole) {
+		c.found = append(c.found, sourceCommand{text: list[0], words: list, line: t.line})
+	}
+}
+
+// shell takes a text for a shell. One that goes on says nothing of its last word.
+func (c *callReader) shell(t token, goesOn bool) {
+	text := t.text
+	if goesOn && !strings.HasSuffix(text, " ") {
+		if i := strings.LastIndexByte(text, ' '); i >= 0 {
+			text = text[:i]
+		} else {
+			return
+		}
+	}
+	if strings.TrimSpace(text) != "" {
+		c.found = append(c.found, sourceCommand{text: t.text, shell: text, line: t.line})
+	}
+}
+
+// languageOf is the syntax of a source, by its name or its first line; nil if it
+// is none.
+func languageOf(file string, b []byte) *language {
+	if x := languages[strings.ToLower(path.Ext(file))]; x != nil {
+		return x
+	}
+	if name := scriptProgram(b); name != "" {
+		return languages[strings.TrimRight(name, "0123456789.-")]
+	}
+	return nil
+}
+
+// scriptProgram is the program that a "#!" line names, without its folder, and
+// env passed over; "" if there is none.
+func scriptProgram(b []byte) string {
+	interpreter, arg, ok := parseShebang(string(b[:min(len(b), maxShebang)]))
+	if !ok {
+		return ""
+	}
+	if path.Base(interpreter) == "env" {
+		interpreter = envProgram(arg)
+	}
+	return path.Base(interpreter)
+}
