@@ -233,12 +233,12 @@ func (l *lexer) perlQuote(t *token) {
 	l.i = i
 	open := l.b[i]
 	t.kind, t.text = kind, ""
-	l.quoted(t, open, closing(open))
+	l.quoted(t, open, closingQuote(open))
 	if parts == 2 {
-		if closing(open) != open {
+		if closingQuote(open) != open {
 			l.skip()
 			if l.i < len(l.b) {
-				l.quoted(t, l.b[l.i], closing(l.b[l.i]))
+				l.quoted(t, l.b[l.i], closingQuote(l.b[l.i]))
 			}
 		} else {
 			l.i--
@@ -273,11 +273,11 @@ func (l *lexer) percentLiteral(t *token) bool {
 	}
 	l.i = i
 	t.kind = kind
-	l.quoted(t, l.b[i], closing(l.b[i]))
+	l.quoted(t, l.b[i], closingQuote(l.b[i]))
 	return true
 }
 
-func closing(open byte) byte {
+func closingQuote(open byte) byte {
 	if k := strings.IndexByte("([{<", open); k >= 0 {
 		return ")]}>"[k]
 	}

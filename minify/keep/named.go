@@ -65,7 +65,7 @@ func (s *selector) useName(n *rootfs.Node, name pathName, binary bool) {
 		if s.trees.isFolderOf(name.node) {
 			why.Text = "in " + name.path + ", which is named in " + place
 			s.keepLinksTo(name.path, why)
-			s.folder(name.node, why)
+			s.namedFolder(name.node, why)
 		}
 		return
 	}
@@ -144,9 +144,9 @@ func (t *trees) isFolderOf(n *rootfs.Node) bool {
 	return true
 }
 
-// folder keeps all in a folder that is named: what is the application's as its
+// namedFolder keeps all in a folder that is named: what is the application's as its
 // trees are kept, and of what packages own there, all that is no surplus.
-func (s *selector) folder(n *rootfs.Node, why Reason) {
+func (s *selector) namedFolder(n *rootfs.Node, why Reason) {
 	s.trees.keep(n, why)
 	s.owned(n, why)
 }
@@ -220,7 +220,7 @@ func (s *selector) relativeTo(n, base *rootfs.Node, t token) bool {
 	switch {
 	case end.Inode().IsDir():
 		if !within(n, end) && s.category[i] != Tests && s.trees.isFolderOf(end) || s.category[i] == Documentation && strings.Contains(t.text, "/") {
-			s.folder(end, why)
+			s.namedFolder(end, why)
 		}
 	case appFiles.match("x/"+end.Name(), end.Name()) != nil && (s.category[i] == Secrets || s.category[i] == EditorFiles):
 	default:
