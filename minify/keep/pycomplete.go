@@ -27,16 +27,31 @@ func (p *python) completeDist(d *pyDist) {
 	}
 	why := u.why("unit", "metadata")
 	p.keepInfo(d, why)
+	missing := make(map[string]bool) // extras of which something is not installed
 	for _, r := range d.requires {
-		if r.extra != "" && pyExtras[normalizePy(r.extra)] {
-			continue
-		}
-		for _, other := range p.byName[r.name] {
-			if other != d && p.together(d, other) && (!other.dev || r.extra == "") {
-				s.touch(other.unit, "required by "+d.name, s.path(d.info))
-			}
+		if r.extra != "" && !r.perhaps && p.requirement(d, r) == nil {
+			missing[r.extra] = true
 		}
 	}
+	for _, r := range d.requires {
+		if r.extra != "" && (missing[r.extra] || pyExtras[normalizePy(r.extra)]) {
+			continue
+		}
+		if other := p.requirement(d, r); other != nil && other != d && (!other.dev || r.extra == "") {
+			s.touch(other.unit, "required by "+d.name, s.path(d.info))
+		}
+	}
+}
+
+// requirement is the distribution that d takes for a requirement, nil if none is
+// installed.
+func (p *python) requirement(d *pyDist, r pyRequirement) *pyDist {
+	for _, other := range p.byName[r.name] {
+		if p.together(d, other) {
+			return other
+		}
+	}
+	return nil
 }
 
 // together reports whether two distributions are installed for one Python.
@@ -185,6 +200,10 @@ func (p *python) standard(i int) {
 		p.zones(at)
 	case "ssl":
 		p.certificates(at)
+	case "mimetypes": // its knownfiles that Linux systems have
+		for _, file := range []string{"/etc/mime.types", "/etc/httpd/conf/mime.types", "/usr/local/etc/mime.types"} {
+			s.usePath(file, Reason{Rule: "data", Text: "types by extension, which Python's mimetypes reads", From: at})
+		}
 	}
 }
 

@@ -358,8 +358,9 @@ func parseRecord(b []byte) []string {
 
 // A pyRequirement is another distribution that one needs, maybe for an extra only.
 type pyRequirement struct {
-	name  string // normalized
-	extra string
+	name    string // normalized
+	extra   string
+	perhaps bool // under a condition besides that of the extra
 }
 
 // parseRequires reads the Requires-Dist fields of a METADATA (PEP 566, PEP 508).
@@ -417,7 +418,8 @@ func appendRequirement(list []pyRequirement, text, extra string) []pyRequirement
 			return list
 		}
 	}
-	return append(list, pyRequirement{normalizePy(spec[:end]), extra})
+	perhaps := strings.Contains(marker, "_version") || strings.Contains(marker, "platform") || strings.Contains(marker, "os_name")
+	return append(list, pyRequirement{normalizePy(spec[:end]), extra, perhaps})
 }
 
 func cutFold(s, prefix string) (string, bool) {

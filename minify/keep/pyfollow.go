@@ -11,14 +11,15 @@ import (
 
 // A pyFrom is what names modules: a source, a configuration file, or the image's config.
 type pyFrom struct {
-	path  string // "" of the config
-	place string // "/app/x.py:31", "CMD"
-	level pyLevel
-	tool  string // what tool for development it is part of, see python.tool
-	envs  []*pyEnv
-	first []*rootfs.Node // folders looked at before sys.path
-	dir   *rootfs.Node   // of the source
-	main  bool           // it may be run as a program
+	path     string // "" of the config
+	place    string // "/app/x.py:31", "CMD"
+	level    pyLevel
+	tool     string // what tool for development it is part of, see python.tool
+	envs     []*pyEnv
+	first    []*rootfs.Node // folders looked at before sys.path
+	dir      *rootfs.Node   // of the source
+	main     bool           // it may be run as a program
+	standard bool           // of a standard library
 }
 
 // followFile follows every reference of a source.
@@ -35,6 +36,7 @@ func (p *python) followFile(i int) {
 	n := s.sel.Entries[i].Node
 	from := pyFrom{path: s.paths[i], level: f.level, tool: p.tool(i), envs: p.envsOf(i), dir: n.Parent()}
 	from.main = f.level == pyApp || n.Name() == "__main__.py" || !strings.HasSuffix(n.Name(), ".py")
+	from.standard = p.libOf[s.unitOf[i]] != nil
 	from.first = p.firstDirs(i)
 	if !f.read {
 		f.read = true
@@ -48,10 +50,32 @@ func (p *python) followFile(i int) {
 		}
 		p.standard(i)
 	}
+	if f.level < pyApp && s.sel.Entries[i].Reason.Rule != "touched" && p.isDead(&from, f.refs) {
+		return
+	}
 	for _, r := range f.refs {
 		from.place = fmt.Sprintf("%s:%d", from.path, r.line)
 		p.followRef(&from, r)
 	}
+}
+
+// isDead reports whether a module of a distribution cannot be imported, since one
+// that it imports unconditionally is not there: an integration with something that is
+// not installed, a part for another system. What else it imports does not matter.
+func (p *python) isDead(from *pyFrom, refs []pyRef) bool {
+	if from.standard {
+		return false
+	}
+	for _, r := range refs {
+		if r.kind != pyImport || !r.firm || r.level > 0 {
+			continue
+		}
+		name, _, _ := strings.Cut(r.name, ".")
+		if !pyBuiltin[name] && len(p.find(from, pyRef{name: name})) == 0 && p.resolve(p.roots, name, "").depth == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // envsOf are the environments in which a file's imports are looked up.
@@ -122,8 +146,8 @@ func (p *python) tool(i int) string {
 	base := ""
 	if l := p.libOf[u]; l != nil {
 		base = p.s.path(l.dir)
-	} else if d := p.distOf[u]; d == nil {
-		return ""
+	} else if d := p.distOf[u]; d == nil || u == d.meta {
+		return "" // a hook into each start is no tool, and none of its own
 	} else if d.dev {
 		return d.name
 	} else {
@@ -260,8 +284,12 @@ func (p *python) take(from *pyFrom, firm bool, files []*rootfs.Node, text string
 	}
 }
 
-// family keeps all modules in a package of which one is imported by a computed name.
+// family keeps all modules in a package of which one is imported by a computed
+// name. A distribution is whole in any case.
 func (p *python) family(from *pyFrom, r pyRef) {
+	if from.level < pyApp && !from.standard {
+		return
+	}
 	text := "could be imported by " + from.place + " (" + strings.Repeat(".", r.level) + r.name + ".…)"
 	if r.level > 0 && r.names[0] != "" {
 		r.name, r.level = strings.TrimSuffix(r.names[0]+"."+r.name, "."), 0
@@ -270,7 +298,7 @@ func (p *python) family(from *pyFrom, r pyRef) {
 		if r.name != "" && f.depth <= strings.Count(r.name, ".") {
 			continue
 		}
-		p.take(from, r.firm, f.files, text)
+		p.take(from, false, f.files, text)
 		for _, dir := range f.dirs {
 			folder := p.folder(dir)
 			for _, c := range dir.Children() {
@@ -279,7 +307,7 @@ func (p *python) family(from *pyFrom, r pyRef) {
 					continue
 				}
 				files, _ := p.step([]*rootfs.Node{dir}, name, p.tagOf(from))
-				p.take(from, r.firm, files, text)
+				p.take(from, false, files, text)
 			}
 		}
 	}
@@ -303,6 +331,7 @@ func (p *python) literal(from *pyFrom, r pyRef) {
 		last := s.sel.index[f.last[len(f.last)-1]]
 		standard := p.libOf[s.unitOf[last]] != nil
 		switch {
+		case from.standard && !p.isKin(from, last, name): // _compat_pickle has the names of all
 		case dots == 0 && !attr && (from.level < pyApp || standard || p.tool(last) != ""):
 		case f.depth == 1 && dots > 0 && from.level == pyPart:
 		case f.depth < dots: // of "a.b.c.d" c is a class, d its attribute
@@ -314,6 +343,14 @@ func (p *python) literal(from *pyFrom, r pyRef) {
 			p.take(from, false, f.files, text)
 		}
 	}
+}
+
+// isKin reports whether a module of the standard library is in the same package as
+// the source that names it.
+func (p *python) isKin(from *pyFrom, i int, name string) bool {
+	l := p.libOf[p.s.unitOf[i]]
+	first, _, _ := strings.Cut(name, ".")
+	return l != nil && strings.HasPrefix(from.path, join(p.s.path(l.dir), first)+"/")
 }
 
 // pathEntry takes a folder that a source puts on sys.path for one of the

@@ -44,6 +44,7 @@ const (
 var pyCalls = map[string]pyRefKind{
 	"import_module": pyCall, "__import__": pyCall, "find_spec": pyCall, "find_loader": pyCall, "get_loader": pyCall,
 	"run_module": pyCall, "import_string": pyCall, "import_object": pyCall, "resolve_name": pyCall,
+	"import_optional_dependency": pyCall, "optional_import": pyCall, "lazy_import": pyCall, "try_import": pyCall,
 	// pkgutil.get_data, importlib.resources, pkg_resources.
 	"get_data": pyCall, "files": pyCall, "open_text": pyCall, "read_text": pyCall, "open_binary": pyCall, "read_binary": pyCall,
 	"resource_filename": pyCall, "resource_string": pyCall, "resource_stream": pyCall, "PackageLoader": pyCall,

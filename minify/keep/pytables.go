@@ -40,3 +40,18 @@ var pyByName = map[string]string{
 // pyExtras are extras that no program asks for when it runs.
 var pyExtras = set(`test tests testing dev develop development doc docs documentation lint linting all check checks typing mypy
 	qa style format build release ci benchmark benchmarks type types pre-commit tox examples tutorial`)
+
+// pyBuiltin are modules that can be within the interpreter (Modules/Setup and
+// Modules/config.c.in of CPython and its builders, pypy/module of PyPy), so that there is no
+// file of them.
+var pyBuiltin = set(`__builtin__ __main__ __pypy__ _abc _ast _asyncio _bisect _blake2 _bz2 _cffi_backend _codecs _codecs_cn
+	_codecs_hk _codecs_iso2022 _codecs_jp _codecs_kr _codecs_tw _collections _collections_abc _contextvars _continuation
+	_crypt _csv _ctypes _curses _curses_panel _datetime _dbm _decimal _elementtree _functools _frozen_importlib
+	_frozen_importlib_external _gdbm _hashlib _heapq _hmac _imp _interpchannels _interpqueues _interpreters _io _json
+	_locale _lsprof _lzma _markupbase _md5 _multibytecodec _multiprocessing _opcode _operator _pickle _posixshmem
+	_posixsubprocess _pypy_util_cffi _queue _random _sha1 _sha2 _sha256 _sha3 _sha512 _signal _socket _sqlite3 _sre _ssl
+	_stat _statistics _string _struct _suggestions _symtable _sysconfig _thread _tokenize _tracemalloc _types _typing
+	_uuid _warnings _weakref  _xxsubinterpreters _zoneinfo _zstd array atexit audioop binascii builtins cmath
+	cPickle cStringIO errno faulthandler fcntl gc grp itertools marshal math mmap operator ossaudiodev parser posix
+	pwd pyexpat pypyjit readline resource select spwd symbol sys syslog termios time unicodedata uwsgi uwsgidecorators
+	xxlimited xxsubtype zipimport zlib`)
