@@ -2,6 +2,8 @@ package keep
 
 import (
 	"bytes"
+	"encoding/binary"
+	"io"
 	"path"
 	"slices"
 	"strings"
@@ -128,7 +130,7 @@ func (s *selector) zones(libc *rootfs.Node, why Reason) {
 func (s *selector) convertsForItself(i int, names []byte) bool {
 	program := strings.TrimRight(s.sel.Entries[i].Node.Name(), "0123456789.-")
 	return hasName(names, "nl_langinfo") && s.packages.of[i] != nil && program != "iconv" && !slices.Contains(interpreters, program) &&
-		!slices.ContainsFunc(s.configuredLocales(), func(l string) bool { return !strings.Contains(l, "utf8") })
+		!slices.ContainsFunc(s.configuredLocales(), func(l string) bool { return strings.Contains(l, ".") && !strings.Contains(l, ".utf8") })
 }
 
 // characterSets keeps glibc's converters, all but a few of which are modules.
@@ -172,56 +174,103 @@ func parseGconv(text []byte) []string {
 	return list
 }
 
-const localeDir = "/usr/lib/locale"
+const (
+	localeDir     = "/usr/lib/locale"
+	localeArchive = localeDir + "/locale-archive"
+)
 
-// locales keeps the data of C.UTF-8, of the locales that are configured, and of
-// those that somebody generated for this image: they belong to no package.
+// locales keeps the data of C.UTF-8 and of the locales that are configured, and the
+// C library's messages in their languages.
 func (s *selector) locales(_ *rootfs.Node, why Reason) {
-	dir, _, err := s.fs.Resolve(localeDir)
-	if err != nil {
-		return
+	if dir, _, err := s.fs.Resolve(localeDir); err == nil {
+		for _, n := range dir.Children() {
+			name := normalLocale(n.Name())
+			if name == "c.utf8" || n.Name() == path.Base(localeArchive) && len(s.configuredLocales()) > 0 || s.isConfigured(name) {
+				s.use(n, why)
+				s.below(n, func(n *rootfs.Node) { s.use(n, why) })
+			}
+		}
 	}
-	for _, n := range dir.Children() {
-		name := normalLocale(n.Name())
-		archive := n.Name() == "locale-archive"
-		switch generated := s.packages.of[s.sel.index[n]] == nil && !s.packages.shared[s.sel.index[n]]; {
-		case generated, name == "c.utf8", archive && len(s.configuredLocales()) > 0, slices.ContainsFunc(s.configuredLocales(), func(l string) bool { return localeMatches(l, name) }):
-			s.use(n, why)
-			s.below(n, func(n *rootfs.Node) { s.use(n, why) })
+	if dir, _, err := s.fs.Resolve("/usr/share/locale"); err == nil {
+		for _, n := range dir.Children() {
+			if s.isConfigured(normalLocale(n.Name())) {
+				s.usePath(s.path(n)+"/LC_MESSAGES/libc.mo", why)
+			}
 		}
 	}
 }
 
 // configuredLocales are the locales that the image's environment or its system
-// configuration asks for, "C" and "POSIX" left out, as normalLocale has them.
+// configuration asks for, and those that somebody generated for this image, whose
+// data belongs to no package: as normalLocale has them, "C" and "POSIX" left out.
 func (s *selector) configuredLocales() []string {
 	db := s.packages
 	if db.locales != nil {
 		return *db.locales
 	}
 	list := []string{}
-	add := func(key, value string) {
-		if key != "LANG" && key != "LANGUAGE" && !strings.HasPrefix(key, "LC_") {
-			return
-		}
-		for name := range strings.SplitSeq(strings.Trim(value, `"' `), ":") {
+	add := func(names ...string) {
+		for _, name := range names {
 			if l := normalLocale(name); l != "" && l != "c" && l != "posix" && l != "c.utf8" && !slices.Contains(list, l) {
 				list = append(list, l)
 			}
 		}
 	}
+	set := func(key, value string) {
+		if key == "LANG" || key == "LANGUAGE" || strings.HasPrefix(key, "LC_") {
+			add(strings.Split(strings.Trim(value, `"' `), ":")...)
+		}
+	}
 	for _, kv := range s.cfg.Env {
 		k, v, _ := strings.Cut(kv, "=")
-		add(k, v)
+		set(k, v)
 	}
 	for _, p := range []string{"/etc/default/locale", "/etc/locale.conf"} {
 		for line := range bytes.Lines(s.textAt(p)) {
 			k, v, _ := strings.Cut(strings.TrimSpace(string(line)), "=")
-			add(strings.TrimPrefix(k, "export "), v)
+			set(strings.TrimPrefix(k, "export "), v)
+		}
+	}
+	if dir, _, err := s.fs.Resolve(localeDir); err == nil {
+		for _, n := range dir.Children() {
+			switch i := s.sel.index[n]; {
+			case db.of[i] != nil || db.shared[i]:
+			case n.Name() == path.Base(localeArchive):
+				add(archiveLocales(s.fs.Content(n.Inode()))...)
+			case n.Inode().IsDir():
+				add(n.Name())
+			}
 		}
 	}
 	db.locales = &list
 	return list
+}
+
+// isConfigured reports whether data or messages of a locale serve one of those
+// configured.
+func (s *selector) isConfigured(name string) bool {
+	return slices.ContainsFunc(s.configuredLocales(), func(l string) bool { return localeMatches(l, name) })
+}
+
+// archiveLocales lists the names in a locale-archive: struct locarhead of glibc,
+// locale/locarchive.h.
+func archiveLocales(r io.ReaderAt) []string {
+	const magic, limit = 0xde020109, 1 << 20
+	var head [32]byte
+	if _, err := r.ReadAt(head[:], 0); err != nil {
+		return nil
+	}
+	var order binary.ByteOrder = binary.LittleEndian
+	if order.Uint32(head[:]) != magic {
+		order = binary.BigEndian
+	}
+	offset, used := order.Uint32(head[20:]), order.Uint32(head[24:])
+	if order.Uint32(head[:]) != magic || used > limit {
+		return nil
+	}
+	names := make([]byte, used)
+	n, _ := r.ReadAt(names, int64(offset))
+	return strings.FieldsFunc(string(names[:n]), func(r rune) bool { return r == 0 })
 }
 
 // normalLocale spells a locale as glibc's normalization of the codeset does, all
@@ -263,7 +312,7 @@ func (s *selector) isConfiguredMessages(i int) bool {
 	}
 	_, rest, ok := strings.Cut(s.paths[i], "/share/locale/")
 	language, _, below := strings.Cut(rest, "/")
-	return ok && below && slices.ContainsFunc(s.configuredLocales(), func(l string) bool { return localeMatches(l, normalLocale(language)) })
+	return ok && below && s.isConfigured(normalLocale(language))
 }
 
 // nameServices keeps the modules that nsswitch.conf names (nsswitch.conf(5)); the

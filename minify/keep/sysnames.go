@@ -64,8 +64,9 @@ func (s *selector) followName(i int, name pathName) {
 		return
 	}
 	if !n.Inode().IsDir() {
-		s.keepLinks(links, name.path, why)
-		s.keepPart(j, why)
+		if s.keepPart(j, why) {
+			s.keepLinks(links, name.path, why)
+		}
 		return
 	}
 	s.keepLinks(links, name.path, why)
@@ -146,18 +147,22 @@ func (s *selector) keepFolder(dir *rootfs.Node, why Reason) {
 	}
 }
 
-// keepPart keeps a file for what it is: data, or a plugin that will be loaded.
-func (s *selector) keepPart(i int, why Reason) {
+// keepPart keeps a file for what it is: data, or a plugin that will be loaded; false
+// if it is neither.
+func (s *selector) keepPart(i int, why Reason) bool {
 	n := s.sel.Entries[i].Node
 	switch s.part(i) {
 	case noPart, programPart, helperPart:
+		return false
 	case libraryPart, pluginPart:
-		if !s.configuredOut(n) {
-			s.use(n, why)
+		if s.configuredOut(n) {
+			return false
 		}
+		s.use(n, why)
 	default:
 		s.keep(n, why)
 	}
+	return true
 }
 
 // namedLibraries keeps the libraries that an ELF file names beside those that it is
