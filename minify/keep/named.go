@@ -9,9 +9,13 @@ import (
 )
 
 // isApplication reports whether entry i is the application's: no unit has it, and it
-// is none of the files that the system writes for itself.
+// is neither a library or program where the system has its own, in an image without
+// records of packages, nor one of the files that the system writes for itself.
 func (s *selector) isApplication(i int) bool {
 	if s.unitOf[i] != nil || isHard(s.category[i]) {
+		return false
+	}
+	if n := s.sel.Entries[i].Node; s.elf.file(n.Inode()) != nil && (s.isLoaderFolder(n.Parent()) || isSystemPrograms(s.path(n.Parent()))) {
 		return false
 	}
 	p := s.paths[i]

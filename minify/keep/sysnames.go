@@ -9,15 +9,19 @@ import (
 	"slim/probe/rootfs"
 )
 
-// namedBySystem is the rule on used ELF files of the system: the data and plugins
-// that a library or program names by their path, a folder whole, are what it
-// looks for at the first request that needs them: /usr/share/postgresql/15 in
-// postgres, /usr/lib/ssl in libcrypto, /etc/fonts in libfontconfig. And so are the
-// libraries that it names for dlopen.
+// namedBySystem is the rule on used ELF files: the libraries that they name are
+// what they open; and the data and plugins that a library or program of the system
+// names by their path, a folder whole, are what it looks for at the first request that
+// needs them: /usr/share/postgresql/15 in postgres, /usr/lib/ssl in libcrypto,
+// /etc/fonts in libfontconfig. (What the application names: named.go.)
 func (s *selector) namedBySystem(i int) {
 	n := s.sel.Entries[i].Node
 	f := s.elf.file(n.Inode())
-	if f == nil || s.packages.of[i] == nil && !s.isLoaderFolder(n.Parent()) && !s.isProgramFolder(n.Parent()) {
+	if f == nil {
+		return
+	}
+	s.namedLibraries(i, f)
+	if s.packages.of[i] == nil && !s.isLoaderFolder(n.Parent()) && !isSystemPrograms(s.path(n.Parent())) {
 		return
 	}
 	libc := isLibc(f, n.Name())
@@ -27,7 +31,11 @@ func (s *selector) namedBySystem(i int) {
 			s.followName(i, name)
 		}
 	}
-	s.namedLibraries(i, f)
+}
+
+// isSystemPrograms reports whether a folder is for the programs of the system alone.
+func isSystemPrograms(p string) bool {
+	return p == "/bin" || p == "/sbin" || p == "/usr/bin" || p == "/usr/sbin"
 }
 
 // namedByConfiguration is the rule on kept names of /etc: what a configuration
