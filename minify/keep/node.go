@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"slim/probe/record"
@@ -26,6 +27,7 @@ type nodeRules struct {
 	idle       []*unit // modules completed before that, without their dependencies
 	typescript bool    // the run read .ts sources
 	types      bool    // the run read .d.ts
+	maps       bool    // Node is told to read source maps
 	traced     bool    // there was a run
 	apps       map[*rootfs.Node]bool
 	followed   map[int]bool // sources whose imports were followed, by entry; true: strongly
@@ -49,6 +51,8 @@ func (s *selector) detectNode() {
 		apps:      make(map[*rootfs.Node]bool), followed: make(map[int]bool),
 		traced: len(s.trace.Accesses) > 0,
 	}
+	r.maps = strings.Contains(strings.Join(slices.Concat([]string{s.env("NODE_OPTIONS", "")},
+		s.cfg.Entrypoint, s.cfg.Cmd, s.opts.Entrypoint, s.opts.Command), " "), "--enable-source-maps")
 	s.node = r
 	r.findLibraries(s)
 	library := make(map[*rootfs.Node]bool)

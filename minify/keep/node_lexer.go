@@ -12,6 +12,7 @@ type jsImport struct {
 	offset int    // of the string, in bytes
 	asset  bool   // a path that is read or started: path.join(__dirname, …), new URL(…, import.meta.url)
 	prefix bool   // more text is put behind it when the program runs
+	loose  bool   // an asset that only looks like one: a string that begins with a folder's name
 }
 
 // jsImports lists what a source names. It does not parse: it reads tokens, telling
@@ -144,11 +145,20 @@ func (l *jsLexer) named(t jsToken, offset int) {
 	default:
 		ok = l.caller(p[1]) || p[1].is(')') && p[1].text == jsCreated
 	}
-	if ok && (t.text != "" && len(t.text) <= maxName) {
+	if ok && t.text != "" && len(t.text) <= maxName {
 		l.add(jsImport{spec: t.text, offset: offset, prefix: t.kind == jsTemplate})
 		l.fresh = t.kind == jsString
+		return
+	}
+	// at('docs', page), `docs/${page}`
+	if first, _, _ := strings.Cut(strings.TrimPrefix(t.text, "./"), "/"); jsFolders[first] && len(t.text) <= maxName {
+		l.add(jsImport{spec: "./" + first + "/", offset: offset, asset: true, prefix: true, loose: true})
 	}
 }
+
+// jsFolders are folders of an application of which a program seldom needs anything, but of
+// which one that names them does. ("test" is an environment's name, too.)
+var jsFolders = set("doc docs")
 
 // caller reports whether t is require or what bundlers call it.
 func (l *jsLexer) caller(t jsToken) bool {

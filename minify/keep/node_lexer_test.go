@@ -37,6 +37,7 @@ func TestJSImports(t *testing.T) {
 		{"a string never closed", "'abc\nrequire('a')", "a"},
 		{"a comment never closed", "require('a') /* require('b')", "a"},
 		{"markup", "<p>it's</p>\nimport a from 'a'", "a"},
+		{"folders named", "at('docs', x); read(`doc/${y}`); z === 'test'; 'docserver'", "@./docs/+ @./doc/+"},
 		{"escapes are no names", `require("\x61")`, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -81,10 +81,22 @@ func (s *selector) walkModule(dir *rootfs.Node, visit func(*rootfs.Node)) {
 				continue
 			}
 			s.walkModule(c, visit)
+		case i.IsSymlink() && s.leadsAway(c):
 		case !s.isModuleJunkFile(c):
 			visit(c)
 		}
 	}
+}
+
+// leadsAway reports whether a link leads to what is part of something else than
+// Node's modules: the compiler's Python in what a build left.
+func (s *selector) leadsAway(n *rootfs.Node) bool {
+	end, _, err := s.fs.Resolve(s.path(n))
+	if err != nil {
+		return true
+	}
+	owner := s.unitOf[s.sel.index[end]]
+	return owner != nil && s.node.units[owner] == nil
 }
 
 // moduleJunk are folders of published packages that nothing loads but their own
@@ -93,7 +105,7 @@ var moduleJunk = set(`doc docs example examples demo demos benchmark benchmarks 
 	.github .circleci .vscode .idea .nyc_output .husky .changeset`)
 
 func (s *selector) isModuleJunk(n *rootfs.Node) bool {
-	if moduleJunk[n.Name()] {
+	if moduleJunk[n.Name()] || strings.HasPrefix(n.Name(), "build-tmp") { // node-pre-gyp's
 		return true
 	}
 	c := s.folderCategory(s.path(n), n)
@@ -101,8 +113,9 @@ func (s *selector) isModuleJunk(n *rootfs.Node) bool {
 }
 
 // moduleJunkFiles are files by extension: sources of native addons, what their build
-// leaves, and types.
-var moduleJunkFiles = set(".c .cc .cpp .cxx .gyp .gypi .mk .o .obj .lib .ilk .exp .vcxproj .sln .flow .markdown .map .lock .tgz")
+// leaves, types, and archives of what else can be had.
+var moduleJunkFiles = set(`.c .cc .cpp .cxx .gyp .gypi .mk .o .obj .lib .ilk .exp .vcxproj .sln .flow .markdown .map .lock
+	.zip .tgz .tar .gz .bz2 .xz`)
 
 // moduleSettings are files of a package's own development.
 var moduleSettings = set(`.npmignore .editorconfig .eslintrc .eslintignore .eslintrc.js .eslintrc.json .eslintrc.cjs .eslintrc.yml
@@ -123,6 +136,12 @@ func (s *selector) isModuleJunkFile(n *rootfs.Node) bool {
 		return true
 	case s.isForeign(n, ext):
 		return true
+	}
+	for _, mark := range []string{"-debug", ".debug"} {
+		// The same once more for whoever looks for a fault in it.
+		if before, after, ok := strings.Cut(name, mark); ok && before != "" && n.Parent().Child(before+after) != nil {
+			return true
+		}
 	}
 	if c := fileNames.match(name, name); c != nil && c.category != Locale {
 		return c.category != Documentation || s.opts.NoLicenses || !isLicense(name)

@@ -133,6 +133,7 @@ func (s *selector) follow(i int, strong bool) {
 			continue
 		}
 		r.followed[i] = strong
+		s.sourceMap(i, strong)
 		src := s.readText(s.sel.Entries[i].Node)
 		for _, imp := range jsImports(src) {
 			for _, n := range s.imported(i, src, imp, strong) {
@@ -143,6 +144,18 @@ func (s *selector) follow(i int, strong bool) {
 				}
 			}
 		}
+	}
+}
+
+// sourceMap keeps the source map of an application's source where Node is told to
+// read it for what it says of errors.
+func (s *selector) sourceMap(i int, strong bool) {
+	n := s.sel.Entries[i].Node
+	if !s.node.maps || !strong || s.moduleOf(i) != nil {
+		return
+	}
+	if m := n.Parent().Child(n.Name() + ".map"); m != nil {
+		s.use(m, Reason{Rule: "data", Text: "source map of " + s.paths[i] + ", which Node is told to use (--enable-source-maps)", From: s.paths[i]})
 	}
 }
 
@@ -166,6 +179,10 @@ func (s *selector) imported(i int, src []byte, imp jsImport, strong bool) []*roo
 	m := s.moduleOf(i)
 	folders := m == nil || !m.partly || m.whole // a package manager has a command in each file
 	switch {
+	case imp.loose:
+		if m == nil && strong {
+			found = s.folderOfApp(dir, spec)
+		}
 	case imp.prefix && (imp.asset || isRelative(spec)):
 		if folders {
 			found = s.begunBy(dir, spec, imp.asset)
@@ -211,6 +228,10 @@ func (s *selector) begunBy(dir *rootfs.Node, spec string, asset bool) []*rootfs.
 		return nil
 	}
 	var found []*rootfs.Node
+	walk := s.walkModule
+	if asset {
+		walk = s.walkAssets
+	}
 	visit := func(n *rootfs.Node) {
 		if asset || s.isNodeSource(n) && !isDeclaration(n.Name()) || path.Ext(n.Name()) == ".json" || path.Ext(n.Name()) == ".node" {
 			found = append(found, n)
@@ -220,12 +241,35 @@ func (s *selector) begunBy(dir *rootfs.Node, spec string, asset bool) []*rootfs.
 		switch {
 		case !strings.HasPrefix(c.Name(), name) || c.Name() == "node_modules":
 		case c.Inode().IsDir():
-			s.walkModule(c, visit)
+			walk(c, visit)
 		default:
 			visit(c)
 		}
 	}
 	return found
+}
+
+// walkAssets visits what lies below a folder that a program names.
+func (s *selector) walkAssets(dir *rootfs.Node, visit func(*rootfs.Node)) {
+	for _, c := range dir.Children() {
+		switch {
+		case !c.Inode().IsDir():
+			visit(c)
+		case c.Name() != "node_modules" && !isHard(s.category[s.sel.index[c]]):
+			s.walkAssets(c, visit)
+		}
+	}
+}
+
+// folderOfApp lists what is in a folder that a source of an application names,
+// beside the source or beside a package.json above it.
+func (s *selector) folderOfApp(dir *rootfs.Node, spec string) []*rootfs.Node {
+	for ; dir != nil && !isSystem(s.path(dir)); dir = dir.Parent() {
+		if found := s.begunBy(dir, spec, true); len(found) > 0 || dir.Child("package.json") != nil {
+			return found
+		}
+	}
+	return nil
 }
 
 // importPackage keeps a package that a source imports by name. One of a module's

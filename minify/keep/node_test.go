@@ -1,6 +1,7 @@
 package keep_test
 
 import (
+	"slices"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -210,6 +211,27 @@ func TestNodeTypeScript(t *testing.T) {
 		file /app/node_modules/types/index.js ""
 	`, "/usr/bin/node x\n/app/package.json r\n/app/main.ts r", v1.Config{})
 	diff(t, []string{"/app/a.ts", "/app/main.ts", "/app/node_modules/b/b.ts", "/app/node_modules/b/package.json", "/app/package.json", "/usr/bin/node"}, got)
+}
+
+// Folders that are otherwise of no use, when a source names them; source maps when
+// Node is told to read them.
+func TestNodeNamed(t *testing.T) {
+	tree := `
+		file /usr/bin/node 0755 "node"
+		file /app/package.json "{\"name\":\"app\"}"
+		file /app/dist/server.js "const at = (...p) => path.join(root, ...p); at('docs', page + '.md'); import('./lazy.js')"
+		file /app/dist/server.js.map "m"
+		file /app/dist/lazy.js "l"
+		file /app/dist/lazy.js.map "m"
+		file /app/docs/care.md "c"
+		file /app/docs/more/loans.md "c"
+	`
+	want := []string{"/app/dist/lazy.js", "/app/dist/server.js", "/app/docs/care.md", "/app/docs/more/loans.md", "/app/package.json", "/usr/bin/node"}
+	const trace = "/usr/bin/node x\n/app/package.json r\n/app/dist/server.js r"
+	diff(t, want, nodeKept(t, tree, trace, v1.Config{}))
+	want = slices.Insert(want, 1, "/app/dist/lazy.js.map")
+	want = slices.Insert(want, 3, "/app/dist/server.js.map")
+	diff(t, want, nodeKept(t, tree, trace, v1.Config{Env: []string{"NODE_OPTIONS=--enable-source-maps"}}))
 }
 
 // A package manager is used in part: npm's commands of another day stay out.
