@@ -1,12 +1,18 @@
 package minify
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"slim/minify/keep"
 	"slim/minify/transport"
 	"slim/probe"
+	"slim/probe/record"
+	"slim/probe/rootfs/treetest"
 	"slim/probe/workload"
 )
 
@@ -87,6 +93,43 @@ func TestSilent(t *testing.T) {
 	} {
 		if got := silent(tt.exposed, &probe.Result{Outcomes: tt.outcomes}); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// A note for each program that is only named, up to a number.
+func TestNamedNotes(t *testing.T) {
+	tree := `
+		file /usr/bin/seen 0755
+		file /usr/bin/out 0755
+		file /app/a.py "import subprocess\nsubprocess.run(['seen'])\nsubprocess.run(['out'])`
+	for i := range 7 {
+		tree += fmt.Sprintf("\\nsubprocess.run(['p%d']); subprocess.run(['p%d', 'again'])", i, i)
+	}
+	tree += "\"\n"
+	for i := range 7 {
+		tree += fmt.Sprintf("file /usr/bin/p%d 0755\n", i)
+	}
+	fsys := treetest.FS(t, tree)
+	trace := &probe.Trace{Accesses: []record.Access{{Path: "/app/a.py", Ops: record.Read}, {Path: "/usr/bin/seen", Ops: record.Exec}}}
+	for policy, want := range map[keep.Policy]string{
+		keep.Units:    "/usr/bin/p0 is kept since /app/a.py:4 names it; --exclude it if it is never run",
+		keep.Accessed: "named, not seen: /usr/bin/p0, by /app/a.py:4; --include-bin /usr/bin/p0 keeps it",
+	} {
+		opts := keep.Options{Keep: policy}
+		if policy == keep.Units {
+			opts.Exclude = []string{"/usr/bin/out"}
+		}
+		s, err := keep.Select(t.Context(), fsys, trace, v1.Config{}, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		notes := (&Result{Selection: s}).Notes()
+		if len(notes) != maxNamed+1 || !slices.Contains(notes, want) {
+			t.Errorf("%s: %q", policy, notes)
+		}
+		if more := map[keep.Policy]string{keep.Units: "2 more", keep.Accessed: "3 more"}[policy]; !strings.HasPrefix(notes[maxNamed], more) {
+			t.Errorf("%s: %q", policy, notes[maxNamed])
 		}
 	}
 }

@@ -107,6 +107,8 @@ func (r *Result) Notes() []string {
 		if gone := r.Selection.Gone; len(gone) > 0 {
 			add("%d paths of the trace are not in the image, such as %s", len(gone), gone[0])
 		}
+		notes = append(notes, r.Selection.Unread...)
+		notes = append(notes, namedNotes(r.Selection)...)
 	}
 	if r.Verdict != nil {
 		for _, m := range r.Verdict.Missed {

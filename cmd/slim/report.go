@@ -40,7 +40,21 @@ type categoryView struct {
 // reportView is the JSON of --report: the result and every path of the original.
 type reportView struct {
 	resultView
-	Paths []pathView `json:"paths"`
+	// Limits says what the selection cannot know.
+	Limits string `json:"limits"`
+	// Named are the programs that the application names as commands.
+	Named []namedView `json:"named,omitempty"`
+	Paths []pathView  `json:"paths"`
+}
+
+// namedView is a program and a place that names it.
+type namedView struct {
+	Path  string `json:"path"`
+	Place string `json:"place"`
+	Text  string `json:"text"`
+	// Seen says that the run used it, Kept that it is in the result.
+	Seen bool `json:"seen"`
+	Kept bool `json:"kept"`
 }
 
 // pathView is one path: kept with its reason, or dropped with its category.
@@ -94,7 +108,11 @@ func report(r *minify.Result) reportView {
 	for _, a := range r.Trace.Accesses {
 		touched[a.Path] = a
 	}
-	v := reportView{resultView: resultJSON(r), Paths: make([]pathView, 0, len(r.Selection.Entries))}
+	v := reportView{resultView: resultJSON(r), Limits: minify.Limits, Paths: make([]pathView, 0, len(r.Selection.Entries))}
+	for _, n := range r.Selection.Named {
+		e, _ := r.Selection.Resolve(n.Path)
+		v.Named = append(v.Named, namedView{n.Path, n.Place, n.Text, n.Touched, e.Kept})
+	}
 	for _, e := range r.Selection.Entries {
 		p := pathView{Path: e.Node.Path(), Size: e.Node.Inode().Size, Kept: e.Kept}
 		if e.Kept {

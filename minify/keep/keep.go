@@ -141,6 +141,19 @@ func (s *Selection) Lookup(path string) (Entry, bool) {
 	return Entry{}, false
 }
 
+// Resolve finds the decision on what path leads to, links followed to the end; false
+// if that is nothing.
+func (s *Selection) Resolve(path string) (Entry, bool) {
+	n, _, err := s.FS.Resolve(path)
+	if err != nil {
+		return Entry{}, false
+	}
+	if i := s.find(n); i >= 0 {
+		return s.Entries[i], true
+	}
+	return Entry{}, false
+}
+
 // Owner names the package, distribution or the like that the entry is part of
 // ("Debian package libssl3"), "" if it is none's or e is not of this Selection.
 func (s *Selection) Owner(e Entry) string {

@@ -45,8 +45,16 @@ func (s *selector) named(i int) {
 	}
 	n := s.sel.Entries[i].Node
 	binary := s.elf.file(n.Inode()) != nil
+	// Of the system's programs and libraries the data is followed elsewhere, and the
+	// programs that they name are not the application's to start.
+	system := binary && (s.isLoaderFolder(n.Parent()) || s.isProgramFolder(n.Parent()))
+	if system && !s.isEntry(n) && !strings.HasPrefix(s.paths[i], "/usr/local/bin/") {
+		return
+	}
 	for _, name := range s.namesIn(n) {
-		s.useName(n, name, binary)
+		if !system || isExecutable(name.node) {
+			s.useName(n, name, binary)
+		}
 	}
 	if !binary {
 		s.relative(n)
@@ -83,9 +91,6 @@ func (s *selector) useName(n *rootfs.Node, name pathName, binary bool) {
 			s.commander.run(n, place, name.path, path.Base(name.path))
 		}
 		return
-	}
-	if binary && appFiles.match("x"+end, name.node.Name()) != nil {
-		return // where it was compiled from
 	}
 	if u := s.unitOf[i]; u != nil && !binary {
 		s.touch(u, "whose "+name.node.Name()+" is named in "+place, s.path(n))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 
@@ -58,7 +59,11 @@ func (s *selector) namesIn(n *rootfs.Node) []pathName {
 	}
 	var list []pathName
 	if s.elf.file(i) != nil {
-		list = s.names.inBinary(s.fs.Content(i))
+		list = slices.DeleteFunc(s.names.inBinary(s.fs.Content(i)), func(name pathName) bool {
+			// Where it was compiled from.
+			c := appFiles.match("x/"+name.node.Name(), name.node.Name())
+			return c != nil && (c.category == Sources || c.category == Headers) && name.node.Inode().IsRegular()
+		})
 	} else if b := s.readText(n); isText(b) {
 		list = s.names.inText(b, n.Name())
 	}

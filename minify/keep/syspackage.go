@@ -131,6 +131,12 @@ func (db *packageDB) add(kind string, r packageRecord, paths []string) {
 	}
 }
 
+// has reports whether a package lists n, a directory that several list included.
+func (db *packageDB) has(n *rootfs.Node) bool {
+	i := db.s.sel.index[n]
+	return db.of[i] != nil || db.shared[i]
+}
+
 // dir is the directory that a path leads to, nil if none.
 func (db *packageDB) dir(p string) *rootfs.Node {
 	n, ok := db.dirs[p]

@@ -41,7 +41,7 @@ func (s *selector) applicationTrees() {
 			continue
 		}
 		switch used := a.Ops&(record.Read|record.Exec) != 0; {
-		case used && n.Inode().IsRegular() || a.Ops&record.List != 0 && n.Inode().IsDir():
+		case used && n.Inode().IsRegular(), a.Ops&record.List != 0 && n.Inode().IsDir() && !s.packages.has(n):
 			seeds = append(seeds, n)
 		}
 	}
@@ -220,6 +220,7 @@ func (t *trees) below(dir *rootfs.Node, rel string, why Reason) {
 				t.below(c, rel, why)
 				continue
 			}
+			t.mark(c, junk)
 		case t.s.unitOf[i] != nil:
 			continue
 		case inode.IsRegular():
@@ -243,6 +244,9 @@ func (t *trees) below(dir *rootfs.Node, rel string, why Reason) {
 // link keeps a link of an application, what it leads to for use, and what is in
 // the folder at its end, if that can be the application's.
 func (t *trees) link(n *rootfs.Node, why Reason) {
+	if end := t.s.names.end(n); end != nil && end != n && t.s.packages.has(n.Parent()) && t.s.packages.has(end) {
+		return // from a package's folder to a package's file: /etc/ssl/certs, /etc/alternatives
+	}
 	t.s.keep(n, why)
 	if !n.Inode().IsSymlink() {
 		return
@@ -253,6 +257,17 @@ func (t *trees) link(n *rootfs.Node, why Reason) {
 	}
 	if p := t.s.path(end); !isContainer(p) && !isVolatile(p) && !t.isLanguage(end, p) && !isHard(t.s.category[t.s.sel.index[end]]) {
 		t.below(end, "", why)
+	}
+}
+
+// mark gives all in a folder the category that the folder has in its tree.
+func (t *trees) mark(dir *rootfs.Node, c Category) {
+	for _, n := range dir.Children() {
+		i := t.s.sel.index[n]
+		if t.s.category[i] == "" && t.s.unitOf[i] == nil && c != Other {
+			t.s.category[i] = c
+		}
+		t.mark(n, c)
 	}
 }
 
