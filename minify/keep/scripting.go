@@ -49,6 +49,7 @@ func newScripting() *scripting {
 func (s *selector) scriptLibraries() {
 	s.findPerl()
 	s.findRuby()
+	s.findPHP()
 }
 
 // scripted is the rule on used files of these languages and their interpreters.

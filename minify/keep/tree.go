@@ -208,7 +208,7 @@ func (t *trees) below(dir *rootfs.Node, rel string, why Reason) {
 		case inode.IsDir():
 			junk = t.junkFolder(c, rel)
 			switch p := t.s.paths[i]; {
-			case t.isLanguage(c, p) || isContainer(p):
+			case t.isLanguage(c, p) || isContainer(p) || t.isOthers(i):
 			case junk == Logs || junk == Temporary:
 				// The program expects the folders, not what it once put there.
 				t.folders(c, why)
@@ -239,6 +239,13 @@ func (t *trees) below(dir *rootfs.Node, rel string, why Reason) {
 			t.s.category[i] = junk
 		}
 	}
+}
+
+// isOthers reports whether a folder is a unit of a language's package manager. (One
+// of a system's package may have the application in it.)
+func (t *trees) isOthers(i int) bool {
+	u := t.s.unitOf[i]
+	return u != nil && t.s.packages.unitOf[u] == nil
 }
 
 // link keeps a link of an application, what it leads to for use, and what is in
