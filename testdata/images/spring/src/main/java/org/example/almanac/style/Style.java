@@ -1,0 +1,5 @@
+package org.example.almanac.style;
+
+public interface Style {
+    String write(int year);
+}
