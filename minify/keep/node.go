@@ -30,7 +30,8 @@ type nodeRules struct {
 	maps       bool    // Node is told to read source maps
 	traced     bool    // there was a run
 	apps       map[*rootfs.Node]bool
-	followed   map[int]bool // sources whose imports were followed, by entry; true: strongly
+	mapped     map[*rootfs.Node]bool // folders whose source maps are kept
+	followed   map[int]bool          // sources whose imports were followed, by entry; true: strongly
 }
 
 // A nodeModule is one installed copy of a package.
@@ -48,7 +49,7 @@ func (s *selector) detectNode() {
 	r := &nodeRules{
 		modules: make(map[*rootfs.Node]*nodeModule), units: make(map[*unit]*nodeModule),
 		manifests: make(map[*rootfs.Node]*nodeManifest),
-		apps:      make(map[*rootfs.Node]bool), followed: make(map[int]bool),
+		apps:      make(map[*rootfs.Node]bool), mapped: make(map[*rootfs.Node]bool), followed: make(map[int]bool),
 		traced: len(s.trace.Accesses) > 0,
 	}
 	r.maps = strings.Contains(strings.Join(slices.Concat([]string{s.env("NODE_OPTIONS", "")},
@@ -190,6 +191,12 @@ func (s *selector) nodeFile(i int) {
 		return
 	}
 	if n.Name() != "package.json" && !s.isNodeSource(n) {
+		if s.moduleOf(i) != nil && s.elf.file(n.Inode()) != nil {
+			// An addon or its libraries look where the system has fonts, say.
+			for _, name := range s.namesIn(n) {
+				s.useName(n, name, true)
+			}
+		}
 		return
 	}
 	if !r.started {

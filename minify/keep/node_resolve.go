@@ -133,7 +133,7 @@ func (s *selector) follow(i int, strong bool) {
 			continue
 		}
 		r.followed[i] = strong
-		s.sourceMap(i, strong)
+		s.sourceMaps(i, strong)
 		src := s.readText(s.sel.Entries[i].Node)
 		for _, imp := range jsImports(src) {
 			for _, n := range s.imported(i, src, imp, strong) {
@@ -147,16 +147,19 @@ func (s *selector) follow(i int, strong bool) {
 	}
 }
 
-// sourceMap keeps the source map of an application's source where Node is told to
-// read it for what it says of errors.
-func (s *selector) sourceMap(i int, strong bool) {
-	n := s.sel.Entries[i].Node
-	if !s.node.maps || !strong || s.moduleOf(i) != nil {
+// sourceMaps keeps the source maps of an application's source, and of those beside
+// and below it, where Node is told to read them for what it says of errors.
+func (s *selector) sourceMaps(i int, strong bool) {
+	n, r := s.sel.Entries[i].Node, s.node
+	if !r.maps || !strong || s.moduleOf(i) != nil || r.mapped[n.Parent()] || n.Parent().Child(n.Name()+".map") == nil {
 		return
 	}
-	if m := n.Parent().Child(n.Name() + ".map"); m != nil {
-		s.use(m, Reason{Rule: "data", Text: "source map of " + s.paths[i] + ", which Node is told to use (--enable-source-maps)", From: s.paths[i]})
-	}
+	r.mapped[n.Parent()] = true
+	s.walkAssets(n.Parent(), func(c *rootfs.Node) {
+		if stem, ok := strings.CutSuffix(c.Name(), ".map"); ok && c.Parent().Child(stem) != nil {
+			s.use(c, Reason{Rule: "data", Text: "source map like that of " + s.paths[i] + ", which Node is told to use (--enable-source-maps)", From: s.paths[i]})
+		}
+	})
 }
 
 // imported keeps what one import leads to, and returns its files of the source's
