@@ -251,6 +251,8 @@ func (c *callReader) callAt(i int, f call) {
 	switch {
 	case c.at(open) == "(":
 		open++
+	case c.at(open) == ")" && c.at(open+1) == "(" && c.isDetached(i):
+		open += 2
 	case name == "$" && c.tokens[open].kind == stringToken:
 	case c.name == "ruby" || c.name == "perl": // parentheses may be left out
 		if k := c.tokens[open].kind; k != stringToken && k != wordsToken && k != nameToken || c.tokens[open].line != c.tokens[i].line {
@@ -271,8 +273,12 @@ func (c *callReader) callAt(i int, f call) {
 func (c *callReader) promise(i int, f call) {
 	for k := i - 1; k > max(0, i-8); k-- {
 		if c.at(k) == "promisify" {
+			start := k
 			if c.at(k-1) == "." {
 				k -= 2
+			}
+			if c.isDetached(start) {
+				k -= 3
 			}
 			if _, ok := c.calls[c.at(k-2)]; !ok && c.at(k-1) == "=" && c.at(k-2) != "" {
 				c.own[c.tokens[k-2].text] = f
@@ -280,6 +286,12 @@ func (c *callReader) promise(i int, f call) {
 			return
 		}
 	}
+}
+
+// isDetached reports whether token i is the function of (0, module.function), as
+// compilers to CommonJS write one that was imported by name.
+func (c *callReader) isDetached(i int) bool {
+	return c.at(i-1) == "." && c.at(i-3) == "," && c.at(i-5) == "("
 }
 
 // isDefinition reports whether token i names a function where it is defined.

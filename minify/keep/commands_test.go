@@ -83,6 +83,8 @@ func TestSourceCommands(t *testing.T) {
 		{"a.js", "require('child_process'); // spawn('a')\n/* spawn('b') */ const r = /spawn('c')/; const s = \"spawn('d')\"", ""},
 		{"a.js", "const execAsync = promisify(require('child_process').exec)\nawait execAsync('df -h')", "$ df -h:2"},
 		{"a.js", "const run = util.promisify(cp.exec) // child_process\nawait run('df -h')", "$ df -h:2"},
+		{"a.js", "const run = (0, node_util_1.promisify)(node_child_process_1.execFile);\nawait run('date', ['-u'])", "date -u:2"},
+		{"a.js", "const x = (0, node_child_process_1.execFileSync)('date', ['-u'])", "date -u:1"},
 		{"a.js", "function run(a, cmd) { return cp.execSync(cmd) } // child_process\nrun(1, 'df -h')", "$ df -h:2"},
 		{"a.js", "const run = async (cmd) => cp.execSync(cmd) // child_process\nrun('df -h')", "$ df -h:2"},
 		{"a.js", "const run = (cmd) => cp.execSync(cmd) // child_process\nrun('df -h')", "$ df -h:2"},

@@ -194,7 +194,7 @@ func (s *selector) nodeFile(i int) {
 		if s.moduleOf(i) != nil && s.elf.file(n.Inode()) != nil {
 			// An addon or its libraries look where the system has fonts, say.
 			for _, name := range s.namesIn(n) {
-				s.useName(n, name, true)
+				s.followName(i, name)
 			}
 		}
 		return
