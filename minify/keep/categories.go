@@ -49,7 +49,12 @@ var folderRules = []categoryRule{
 	{Cache, `/var/cache /var/lib/apt/lists /tmp /var/tmp .cache .npm _cacache .yarn/cache .pnpm-store .gradle .m2
 		.ivy2 .nuget __pycache__ .pytest_cache .mypy_cache .ruff_cache .tox pkg/mod .cargo/registry .cargo/git
 		cargo/registry cargo/git .composer/cache node_modules/.cache .node-gyp .parcel-cache .next/cache bundle/cache
-		gems/*/cache conda/pkgs miniconda3/pkgs`},
+		gems/*/cache conda/pkgs miniconda3/pkgs .yarn-cache .gem .cpan .cpanm .ccache .sbt .coursier .stack .cabal/packages
+		.hex .mix .julia/registries .bun/install/cache pnpm/store .terraform.d .vagrant.d`},
+	{Logs, "/var/log"},
+	{Temporary, "/var/backups /var/crash /var/spool"},
+	{Secrets, ".ssh .gnupg .aws .azure .kube .docker .config/gcloud"},
+	{EditorFiles, ".idea .vscode .vscode-server .vim .emacs.d"},
 	{PackageManager, `/var/lib/dpkg /var/lib/apt /etc/apt /etc/dpkg lib/apt lib/dpkg libexec/dpkg share/dpkg
 		share/debconf share/pam-configs perl5/Dpkg perl5/Debconf perl/*/CPAN perl5/*/CPAN share/lintian share/bug lib/apk etc/apk share/apk /var/lib/rpm lib/rpm sysimage/rpm
 		etc/rpm etc/yum etc/yum.repos.d etc/dnf /var/lib/dnf /var/lib/yum /var/lib/pacman *-packages/pip
@@ -110,6 +115,9 @@ var fileNameRules = []categoryRule{
 	{PackageManager, "libapt-pkg.so.* libapt-private.so.* librpm.so.* librpmio.so.* libdnf.so.* libapk.so.*"},
 	{VersionControl, ".gitignore .gitattributes .gitmodules .gitkeep .hgignore .mailmap"},
 	{Tests, "*_test.go *.test.js *.spec.js *.test.ts *.spec.ts *_test.py test_*.py *_spec.rb"},
+	{EditorFiles, ".DS_Store Thumbs.db *.swp *.swo .viminfo .vimrc .nanorc"},
+	{Logs, ".*_history .lesshst .wget-hsts"},
+	{Secrets, ".netrc .pypirc .git-credentials .pgpass"},
 	{Documentation, "*.md *.rst *.adoc *.pod"},
 	{Shell, ".bashrc .bash_logout .bash_profile .profile .zshrc bash.bashrc"},
 }

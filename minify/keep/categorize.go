@@ -29,6 +29,9 @@ func (s *selector) pathCategories() []Category {
 			own[i] = tree[i].category
 		} else if !e.Node.Inode().IsDir() {
 			own[i] = fileCategory(dir.Name(), e.Node.Name())
+			if name := e.Node.Name(); own[i] == "" && strings.HasPrefix(name, "core") && strings.Trim(name[4:], ".0123456789") == "" && s.isCoreDump(e.Node.Inode()) {
+				own[i] = CoreDump
+			}
 		}
 	}
 	return own

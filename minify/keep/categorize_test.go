@@ -106,6 +106,17 @@ func TestCategories(t *testing.T) {
 		file /app/.gitignore                                  = version control
 		file /usr/lib/debug/.build-id/aa/x.debug              = debug symbols
 		file /app/x.js.map                                    = debug symbols
+		file /var/log/dpkg.log                                = logs
+		file /root/.bash_history                              = logs
+		file /root/.ssh/id_ed25519                            = secrets
+		file /root/.cpan/build/x                              = cache
+		file /root/x/.vscode/settings.json                    = editor files
+		file /crashed/core "\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x04\x00" = core dump
+		file /crashed/core.js                                 = other
+		file /built/target/CACHEDIR.TAG "Signature: 8a477f597d28d172789f06886806bc55" = cache
+		file /built/target/release/x                          = cache
+		file /venv/CACHEDIR.TAG "Signature: 8a477f597d28d172789f06886806bc55" = other
+		file /venv/pyvenv.cfg                                 = unused package
 		file /usr/bin/perl                                    = other
 		link /usr/lib/libz.so -> libz.so.1                    = other
 		file /usr/lib/libz.so.1                               = other

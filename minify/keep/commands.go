@@ -34,7 +34,9 @@ func newCommander(s *selector) *commander {
 // through one. Under Accessed they are told of, not kept.
 func (s *selector) commands(i int) {
 	n := s.sel.Entries[i].Node
-	if !s.isApplication(i) && !s.isEntry(n) || s.commander.read[n] {
+	// A script of a package counts if the application starts it: gunzip starts gzip.
+	started := s.sel.Entries[i].Reason.Rule == "command" && s.isScript(n)
+	if !s.isApplication(i) && !s.isEntry(n) && !started || s.commander.read[n] {
 		return
 	}
 	b := s.readText(n)

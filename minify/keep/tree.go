@@ -55,7 +55,13 @@ func (s *selector) applicationTrees() {
 			seeds = append(seeds, n)
 		}
 	}
-	slices.SortFunc(seeds, func(a, b *rootfs.Node) int { return cmp.Compare(s.sel.index[a], s.sel.index[b]) })
+	// Files first: they say more than a folder that was listed.
+	slices.SortFunc(seeds, func(a, b *rootfs.Node) int {
+		if a.Inode().IsDir() != b.Inode().IsDir() {
+			return cmp.Compare(b.Inode().Type(), a.Inode().Type())
+		}
+		return cmp.Compare(s.sel.index[a], s.sel.index[b])
+	})
 	t.grow(seeds)
 }
 

@@ -131,6 +131,9 @@ func (t *trees) junkFile(n *rootfs.Node, rel string) Category {
 // isCoreDump reports whether a file is the image of a process that crashed.
 func (s *selector) isCoreDump(i *rootfs.Inode) bool {
 	var head [18]byte
+	if !i.IsRegular() || i.Size < int64(len(head)) {
+		return false
+	}
 	if _, err := s.fs.Content(i).ReadAt(head[:], 0); err != nil || string(head[:4]) != elf.ELFMAG {
 		return false
 	}
