@@ -23,6 +23,7 @@ type commander struct {
 	noted   map[[2]string]bool    // programs and places that stand in Selection.Named
 	scripts map[*rootfs.Node]bool // that a shell is told to run, whatever their name
 	read    map[*rootfs.Node]bool // scripts whose commands have been followed
+	classes int                   // bytes of compiled Java read so far
 }
 
 func newCommander(s *selector) *commander {
@@ -39,31 +40,24 @@ func (s *selector) commands(i int) {
 	if !s.isApplication(i) && !s.isEntry(n) && !started || s.commander.read[n] {
 		return
 	}
+	c := s.commander
+	switch path.Ext(n.Name()) {
+	case ".class", ".jar", ".war":
+		c.read[n] = true
+		c.java(n)
+		return
+	}
 	b := s.readText(n)
 	if !isText(b) {
 		return
 	}
-	c := s.commander
 	switch x := languageOf(n.Name(), b); {
 	case c.scripts[n] || isShellScript(n.Name(), b):
 		c.read[n] = true
 		c.script(n, string(b))
 	case x != nil:
 		c.read[n] = true
-		for _, call := range x.commandsIn(b) {
-			place := fmt.Sprintf("%s:%d", s.paths[i], call.line)
-			if call.shell == "" {
-				c.follow(n, place, shellCommand{words: call.words}, call.text)
-				continue
-			}
-			found := false
-			for _, cmd := range parseShell(call.shell) {
-				found = c.follow(n, place, cmd, call.text) || found
-			}
-			if found {
-				c.shell(n, place, call.text)
-			}
-		}
+		c.calls(n, s.paths[i], x.commandsIn(b))
 	default:
 		for _, line := range configuredCommands(s.paths[i], b) {
 			place := fmt.Sprintf("%s:%d", s.paths[i], line.line)
@@ -73,6 +67,27 @@ func (s *selector) commands(i int) {
 			if line.shell {
 				c.shell(n, place, line.text)
 			}
+		}
+	}
+}
+
+// calls follows the commands that a source names.
+func (c *commander) calls(n *rootfs.Node, p string, list []sourceCommand) {
+	for _, call := range list {
+		place := p
+		if call.line > 0 {
+			place = fmt.Sprintf("%s:%d", p, call.line)
+		}
+		if call.shell == "" {
+			c.follow(n, place, shellCommand{words: call.words}, call.text)
+			continue
+		}
+		found := false
+		for _, cmd := range parseShell(call.shell) {
+			found = c.follow(n, place, cmd, call.text) || found
+		}
+		if found {
+			c.shell(n, place, call.text)
 		}
 	}
 }
