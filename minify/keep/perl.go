@@ -197,9 +197,8 @@ func (s *selector) completeDistribution(u *unit) {
 			s.use(s.sel.Entries[i].Node, u.why("unit", "part"))
 		}
 	}
-	share := strings.ReplaceAll(u.name, "::", "-")
 	for _, l := range s.perlLibs(nil) {
-		s.perlData(l, "auto/share/dist/"+share, u.why("data", "data"))
+		s.perlShare(l, "dist/"+u.name, u.why("data", "data"))
 	}
 }
 
@@ -207,7 +206,8 @@ func (s *selector) completeDistribution(u *unit) {
 // an operator, a special variable or a method of a file handle (perlvar, perlfunc,
 // perlio), and what a program may ask %Config.
 var perlEssentials = strings.Fields(`strict warnings warnings::register feature utf8 bytes Carp Carp::Heavy Config Errno
-	Exporter Exporter::Heavy Tie::Hash::NamedCapture IO::File IO::Handle IO::Seekable File::Glob PerlIO::scalar attributes
+	Exporter Exporter::Heavy Tie::Hash::NamedCapture IO::File IO::Handle IO::Seekable File::Glob PerlIO PerlIO::scalar
+	attributes
 	overload overloading mro re XSLoader DynaLoader AutoLoader Internals`)
 
 // perlStarted keeps what the perl that the file i is or holds loads by itself.

@@ -30,6 +30,7 @@ const perlTree = `
 	file /usr/share/perl/5.36.0/Text/Wrap.pm 0644 "x"
 	file /usr/share/perl/5.36.0/Test/More.pm 0644 "x"
 	file /usr/share/perl/5.36.0/unicore/Name.pl 0644 "x"
+	file /usr/share/perl/5.36.0/_charnames.pm 0644 "my $t = do \"unicore/Name.pl\";"
 `
 
 func TestPerl(t *testing.T) {
@@ -52,6 +53,8 @@ func TestPerl(t *testing.T) {
 			/usr/share/perl/5.36
 			/usr/share/perl/5.36.0/Text/Wrap.pm`},
 		{"names of characters", "", `print \"\\N{GREEK SMALL LETTER ALPHA}\"\n`, `
+			/usr/share/perl/5.36
+			/usr/share/perl/5.36.0/_charnames.pm
 			/usr/share/perl/5.36.0/unicore/Name.pl`},
 		{"module of the application, of its lib", `
 			file /app/lib/Shop/Cart.pm 0644 "use parent -norequire, 'Shop::Base';\nuse base qw(\n Shop::Thing\n);"

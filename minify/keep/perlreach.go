@@ -8,7 +8,7 @@ import (
 )
 
 // unicodeReaders are the modules that read the tables in unicore by name.
-var unicodeReaders = set("charnames _charnames Unicode::UCD")
+var unicodeReaders = set("Unicode::UCD")
 
 // perlSource follows what a used source names. What it loads by a name that is not
 // there to read is looked for where such names lead by habit: below the module's
@@ -164,9 +164,21 @@ func (s *selector) perlSubtree(l *library, rel string, why Reason) {
 	}
 	s.langs.subtrees[dir] = true
 	s.filesBelow(dir, nil, func(n *rootfs.Node) {
-		if i := s.sel.index[n]; !s.surplus(i) && path.Ext(n.Name()) != ".pod" {
-			s.use(n, why)
+		i := s.sel.index[n]
+		if s.surplus(i) || path.Ext(n.Name()) == ".pod" {
+			return
 		}
+		// Debian has some modules twice; the first in @INC is found.
+		rel := strings.TrimPrefix(s.paths[i], l.path+"/")
+		for _, before := range s.langs.inc {
+			if before == l {
+				break
+			}
+			if _, _, err := s.fs.ResolveFrom(before.node, rel); err == nil {
+				return
+			}
+		}
+		s.use(n, why)
 	})
 }
 
@@ -185,8 +197,8 @@ func (s *selector) perlParts(lib *library, self, p string) {
 				}
 			}
 		}
-		s.perlData(l, "auto/share/dist/"+dash, why)
-		s.perlData(l, "auto/share/module/"+dash, why)
+		s.perlShare(l, "dist/"+dash, why)
+		s.perlShare(l, "module/"+dash, why)
 	}
 	s.perlData(lib, rel, why)
 	if dir := path.Dir(rel); dir != "." {
@@ -194,6 +206,20 @@ func (s *selector) perlParts(lib *library, self, p string) {
 			s.perlDataIn(n, false, why)
 		}
 	}
+}
+
+// perlShare keeps the files that File::ShareDir finds, sources among them.
+func (s *selector) perlShare(l *library, rel string, why Reason) {
+	dir, _, err := s.fs.ResolveFrom(l.node, "auto/share/"+rel)
+	if err != nil || !dir.Inode().IsDir() || s.langs.subtrees[dir] {
+		return
+	}
+	s.langs.subtrees[dir] = true
+	s.filesBelow(dir, nil, func(n *rootfs.Node) {
+		if !s.surplus(s.sel.index[n]) {
+			s.use(n, why)
+		}
+	})
 }
 
 // perlData keeps the data below a folder of a library.

@@ -25,6 +25,9 @@ const maxPerlArgs = 4 << 10
 // perlBases are the modules whose arguments are modules.
 var perlBases = set("base parent superclass aliased autouse if maybe only ok Mojo::Base Class::Tiny::Antlers Test::use::ok Catalyst")
 
+// perlFinders are modules that load parts of the module that uses them by name.
+var perlFinders = set("Module::Pluggable Module::Implementation Module::Find Module::PluginFinder Class::C3::Componentised")
+
 // perlLoaders are functions that load the modules that they are told; those that
 // are true are methods or common words, too, which say nothing with a variable.
 var perlLoaders = map[string]bool{
@@ -198,6 +201,9 @@ func (p *perlScanner) word(start, i, j int) int {
 		}
 	case bytes.EqualFold(word, []byte("dbi")):
 		p.driver(i, j)
+	case before == ':' && string(word) == "encoding" && j < len(p.src) && p.src[j] == '(':
+		// A layer for a file handle (PerlIO::encoding).
+		p.modules = append(p.modules, p.naming("PerlIO::encoding", i, j+1), p.naming("Encode", i, j+1))
 	default:
 		if bytes.Contains(word, []byte("::")) || bytes.HasPrefix(p.src[j:], []byte("::")) {
 			p.qualified(i, j)
@@ -266,7 +272,7 @@ func (p *perlScanner) use(i, j int) int {
 		for _, w := range perlWords(p.args(j)) {
 			p.modules = append(p.modules, p.naming("POE::"+w, i, j))
 		}
-	case name == "Module::Pluggable":
+	case perlFinders[name]:
 		p.setDynamic(i, j)
 	case perlBases[name]:
 		for _, w := range perlWords(p.args(j)) {

@@ -31,6 +31,7 @@ func TestScanPerl(t *testing.T) {
 		{"pod at the end", "use A;\n=head1 x\nuse B;", "A", "", "", ""},
 		{"pod that ends at once", "=begin x\n=cut\nuse A;", "A", "", "", ""},
 		{"data source", "DBI->connect('dbi:SQLite:dbname=x'); 'DBI:mysql(a=>1):x'", "DBD::SQLite DBD::mysql", "", "", ""},
+		{"layer", "open my $f, '<:encoding(UTF-8)', $n;", "PerlIO::encoding Encode", "", "", ""},
 		{"quote in a comment", "f(1); # don't require A\nuse B;", "B", "", "", ""},
 	} {
 		got := scanPerl([]byte(c.src))
