@@ -155,7 +155,6 @@ func (s *selector) completeJava(u *unit) {
 			}
 		}
 	}
-	s.openedByName(h)
 }
 
 // javaPart says what a file of a home is to programs that run, "" if nothing. rel
@@ -241,27 +240,4 @@ func (s *selector) isLoadable(n *rootfs.Node) bool {
 		}
 	}
 	return true
-}
-
-// openedByName keeps fontconfig, which Java's fonts are found by without a screen,
-// too, and which it opens by name (libfontmanager.so, fontpath.c).
-func (s *selector) openedByName(h *javaHome) {
-	for _, i := range h.unit.files {
-		n := s.sel.Entries[i].Node
-		if name := n.Name(); name != "libfontmanager.so" && name != "libawt_headless.so" || !s.used[i] {
-			continue
-		}
-		f := s.elf.file(n.Inode())
-		if f == nil {
-			continue
-		}
-		o := &object{node: n, file: f, path: s.paths[i]}
-		p := &process{linker: s.elf, main: o, names: make(map[string]bool), seen: make(map[*rootfs.Node]bool)}
-		p.musl = s.elf.muslLoader(f)
-		for _, o := range p.search(o, "libfontconfig.so.1") {
-			why := Reason{Rule: "elf", Text: "opened by name by " + s.paths[i], From: s.paths[i]}
-			s.keepLinks(o.links, o.path, why)
-			s.use(o.node, why)
-		}
-	}
 }

@@ -20,7 +20,6 @@ type nodeManifest struct {
 	main    []string // of entries, what the package's name alone stands for without exports
 	exports any
 	browser []string // files for a browser's <script> alone
-	scripts map[string]string
 	system  nodeSystem
 }
 
@@ -70,13 +69,6 @@ func parseManifest(b []byte) *nodeManifest {
 		var name string
 		if nodeJSON(fields[field], &name) && name != "" {
 			m.browser = append(m.browser, path.Clean("/" + name)[1:])
-		}
-	}
-	m.scripts = make(map[string]string)
-	for name, v := range nodeObject(fields["scripts"]) {
-		var text string
-		if nodeJSON(v, &text) {
-			m.scripts[name] = text
 		}
 	}
 	m.system = nodeSystem{nodeStrings(fields["os"]), nodeStrings(fields["cpu"]), nodeStrings(fields["libc"])}
