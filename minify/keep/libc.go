@@ -116,7 +116,7 @@ func (s *selector) zones(libc *rootfs.Node, why Reason) {
 			continue
 		}
 		if n := s.usePath(name.path, why); n != nil && n.Inode().IsDir() {
-			s.keepFolder(n, why)
+			s.keepFolder(n, why, true)
 		}
 	}
 	s.usePath("/etc/localtime", why)

@@ -71,6 +71,8 @@ func (s *selector) part(i int) part {
 	switch {
 	case s.isProgramFolder(n.Parent()):
 		return programPart
+	case s.category[i] == StaticLibrary && s.describesPlugin(n):
+		return dataPart
 	case s.category[i] == VersionControl:
 		return helperPart // git-core: of use to git
 	case s.surplus(i) || s.category[i] == Locale || s.packages.isLanguage(n.Parent()):
@@ -104,6 +106,13 @@ func (s *selector) part(i int) part {
 		return configPart
 	}
 	return dataPart
+}
+
+// describesPlugin reports whether a libtool archive is that of a plugin, which
+// libltdl opens by it (ImageMagick's coders), not one to link with.
+func (s *selector) describesPlugin(n *rootfs.Node) bool {
+	stem, ok := strings.CutSuffix(n.Name(), ".la")
+	return ok && !s.isLoaderFolder(n.Parent()) && n.Parent().Child(stem+".so") != nil
 }
 
 // objectFile is the ELF file n, nil if it is none; where only data lies by the file

@@ -79,9 +79,9 @@ func (s *selector) followName(i int, name pathName) {
 	}
 	s.keepLinks(links, name.path, why)
 	s.keep(n, why)
-	if !isState(s.paths[j]) {
+	if !isState(s.paths[j]) || keptCaches[s.paths[j]] {
 		why.Text = "in " + name.path + ", which is " + why.Text
-		s.keepFolder(n, why)
+		s.keepFolder(n, why, true)
 	}
 }
 
@@ -113,6 +113,10 @@ func (s *selector) followed(i int, n *rootfs.Node) bool {
 	return !s.surplus(j) && !s.packages.isLanguage(dir)
 }
 
+// keptCaches are caches that programs other than package managers read when they
+// start, and make anew each time where they cannot write them.
+var keptCaches = set("/var/cache/fontconfig")
+
 // isState reports whether a folder holds what runs leave, not what they need.
 func isState(p string) bool {
 	for _, dir := range []string{"/var/log/", "/var/cache/", "/var/spool/", "/var/tmp/", "/var/run/", "/var/lock/", "/var/mail/", "/var/backups/"} {
@@ -123,14 +127,14 @@ func isState(p string) bool {
 	return false
 }
 
-// keepFolder keeps the data and plugins below dir, also where a link leads on to
-// another folder; each folder once.
-func (s *selector) keepFolder(dir *rootfs.Node, why Reason) {
+// keepFolder keeps the data and plugins below dir, each folder once; where dir is
+// the folder that was named, also what its links to other folders lead to.
+func (s *selector) keepFolder(dir *rootfs.Node, why Reason, named bool) {
 	db := s.packages
-	if db.whole[dir] {
+	if before, ok := db.whole[dir]; ok && (before || !named) {
 		return
 	}
-	db.whole[dir] = true
+	db.whole[dir] = named
 	category := s.category[s.sel.index[dir]]
 	for _, n := range dir.Children() {
 		i := s.sel.index[n]
@@ -146,7 +150,9 @@ func (s *selector) keepFolder(dir *rootfs.Node, why Reason) {
 				continue
 			}
 			s.keep(n, why)
-			s.keepFolder(end, why)
+			if end == n || named {
+				s.keepFolder(end, why, false)
+			}
 		case s.category[i] == category && category != "":
 			s.keep(n, why) // of a kind that the name asked for
 		default:

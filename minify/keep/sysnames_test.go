@@ -58,6 +58,27 @@ func TestNamedBySystem(t *testing.T) {
 		trace: "/usr/lib/liba.so.1 r",
 		want:  "/usr/lib/liba.so.1",
 	}, {
+		name: "of the links in a folder to others, those right in the one named; a cache that is read at each start; plugins of libltdl",
+		files: `
+			file /usr/lib/liba.so.1 ` + object("liba.so.1", "", "/usr/share/fonts /var/cache/fontconfig /usr/lib/a/coders") + `
+			link /usr/share/fonts/more -> ../more
+			link /usr/share/fonts/cmap/far -> ../../far
+			file /usr/share/more/a.ttf
+			file /usr/share/far/cmap
+			file /var/cache/fontconfig/x.cache-8
+			file /usr/lib/a/coders/png.so ` + object("", "", "") + `
+			file /usr/lib/a/coders/png.la
+			file /usr/lib/a/coders/gone.la`,
+		trace: "/usr/lib/liba.so.1 r",
+		want: `
+			/usr/lib/a/coders/png.la
+			/usr/lib/a/coders/png.so
+			/usr/lib/liba.so.1
+			/usr/share/fonts/cmap/far
+			/usr/share/fonts/more
+			/usr/share/more/a.ttf
+			/var/cache/fontconfig/x.cache-8`,
+	}, {
 		name: "folders for cron are cron's to name",
 		files: `
 			file /usr/sbin/cron 0755 ` + program("", "", "/etc/cron.d /etc/crontab") + `

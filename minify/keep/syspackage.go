@@ -44,7 +44,7 @@ type packageDB struct {
 	languages map[*rootfs.Node]bool   // folders that a language's rules look after
 	programs  map[*rootfs.Node]bool   // folders in PATH
 	loader    map[*rootfs.Node]bool   // folders in which the loader finds libraries
-	whole     map[*rootfs.Node]bool   // folders kept because something names them
+	whole     map[*rootfs.Node]bool   // folders kept because something names them; whether themselves
 	modules   *moduleNames
 	libc      libcState
 	buf       []byte    // to scan files with
