@@ -27,18 +27,36 @@ func (p *python) completeDist(d *pyDist) {
 	}
 	why := u.why("unit", "metadata")
 	p.keepInfo(d, why)
-	missing := make(map[string]bool) // extras of which something is not installed
+	p.require(d)
+}
+
+// require keeps what a distribution requires: of its extras those that another asks
+// for, and those that are installed as a whole, if that is small.
+func (p *python) require(d *pyDist) {
+	missing := make(map[string]bool)
 	for _, r := range d.requires {
 		if r.extra != "" && !r.perhaps && p.requirement(d, r) == nil {
 			missing[r.extra] = true
 		}
 	}
 	for _, r := range d.requires {
-		if r.extra != "" && (missing[r.extra] || pyExtras[normalizePy(r.extra)]) {
+		other := p.requirement(d, r)
+		if other == nil {
 			continue
 		}
-		if other := p.requirement(d, r); other != nil && other != d && (!other.dev || r.extra == "") {
-			s.touch(other.unit, "required by "+d.name, s.path(d.info))
+		if r.extra != "" && !d.extras[r.extra] &&
+			(missing[r.extra] || pyExtras[r.extra] || other.dev || p.weight(other, make(map[*pyDist]bool)) > maxPyOptional) {
+			continue
+		}
+		fresh := false
+		for _, extra := range r.extras {
+			fresh = fresh || !other.extras[extra]
+			other.extras[extra] = true
+		}
+		if other.unit.touched && fresh {
+			p.require(other)
+		} else if other != d {
+			p.s.touch(other.unit, "required by "+d.name, p.s.path(d.info))
 		}
 	}
 }

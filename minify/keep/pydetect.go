@@ -25,11 +25,14 @@ type python struct {
 	known   map[string]bool      // names that a literal may begin with
 	folders map[*rootfs.Node]map[string]*pyModule
 
-	roots   []*rootfs.Node // where the application's modules are looked for first
-	files   map[int]*pySource
-	order   []int // of files, as they came
-	queue   []int // files to follow
-	configs int   // parts of the image's config among files, with negative indices
+	roots      []*rootfs.Node // where the application's modules are looked for first
+	files      map[int]*pySource
+	order      []int // of files, as they came
+	queue      []int // files to follow
+	waiting    map[*pyDist][]pyOptional
+	judge      *unit // decides on what waits
+	vocabulary map[string]bool
+	configs    int // parts of the image's config among files, with negative indices
 }
 
 // A pyLib is a standard library.
@@ -57,7 +60,7 @@ func (s *selector) pythons() {
 	p := &python{
 		s: s, sites: make(map[*rootfs.Node]bool), libOf: make(map[*unit]*pyLib), distOf: make(map[*unit]*pyDist),
 		byName: make(map[string][]*pyDist), groups: make(map[string][]*pyDist), known: make(map[string]bool),
-		folders: make(map[*rootfs.Node]map[string]*pyModule), files: make(map[int]*pySource),
+		folders: make(map[*rootfs.Node]map[string]*pyModule), files: make(map[int]*pySource), waiting: make(map[*pyDist][]pyOptional),
 	}
 	var venvs, sites []*rootfs.Node
 	for i, e := range s.sel.Entries {

@@ -25,6 +25,8 @@ type pyDist struct {
 
 	requires []pyRequirement
 	groups   []string
+	extras   map[string]bool // that kept distributions ask for
+	size     int64           // of what is kept of it if it is used; 0 until it is known
 }
 
 // addSite finds the distributions in a folder for them: by their metadata, and
@@ -74,6 +76,7 @@ func (p *python) addSite(site *rootfs.Node) {
 
 func (p *python) newDist(site *rootfs.Node, name string, info *rootfs.Node) *pyDist {
 	d := &pyDist{name: normalizePy(name), site: site, info: info}
+	d.extras = make(map[string]bool)
 	d.unit = &unit{kind: "Python distribution", name: d.name, complete: func(s *selector, u *unit) { p.completeDist(d) }}
 	d.meta = &unit{kind: d.unit.kind, name: d.name}
 	d.dev = pyTools[d.name] || strings.HasPrefix(d.name, "pytest-") || strings.HasPrefix(d.name, "types-") || strings.HasPrefix(d.name, "sphinxcontrib-") || strings.HasPrefix(d.name, "flake8-")
@@ -358,9 +361,10 @@ func parseRecord(b []byte) []string {
 
 // A pyRequirement is another distribution that one needs, maybe for an extra only.
 type pyRequirement struct {
-	name    string // normalized
-	extra   string
-	perhaps bool // under a condition besides that of the extra
+	name    string   // normalized
+	extras  []string // asked for of it
+	extra   string   // that it is for
+	perhaps bool     // under a condition besides that of the extra
 }
 
 // parseRequires reads the Requires-Dist fields of a METADATA (PEP 566, PEP 508).
@@ -419,7 +423,14 @@ func appendRequirement(list []pyRequirement, text, extra string) []pyRequirement
 		}
 	}
 	perhaps := strings.Contains(marker, "_version") || strings.Contains(marker, "platform") || strings.Contains(marker, "os_name")
-	return append(list, pyRequirement{normalizePy(spec[:end]), extra, perhaps})
+	r := pyRequirement{name: normalizePy(spec[:end]), extra: normalizePy(extra), perhaps: perhaps}
+	if rest, ok := strings.CutPrefix(strings.TrimSpace(spec[end:]), "["); ok {
+		names, _, _ := strings.Cut(rest, "]")
+		for name := range strings.SplitSeq(names, ",") {
+			r.extras = append(r.extras, normalizePy(strings.TrimSpace(name)))
+		}
+	}
+	return append(list, r)
 }
 
 func cutFold(s, prefix string) (string, bool) {

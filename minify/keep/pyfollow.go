@@ -20,6 +20,8 @@ type pyFrom struct {
 	dir      *rootfs.Node   // of the source
 	main     bool           // it may be run as a program
 	standard bool           // of a standard library
+	dist     *pyDist        // that the source is part of
+	ref      pyRef          // being followed
 }
 
 // followFile follows every reference of a source.
@@ -37,6 +39,9 @@ func (p *python) followFile(i int) {
 	from := pyFrom{path: s.paths[i], level: f.level, tool: p.tool(i), envs: p.envsOf(i), dir: n.Parent()}
 	from.main = f.level == pyApp || n.Name() == "__main__.py" || !strings.HasSuffix(n.Name(), ".py")
 	from.standard = p.libOf[s.unitOf[i]] != nil
+	if u := s.unitOf[i]; u != nil {
+		from.dist = p.distOf[u]
+	}
 	from.first = p.firstDirs(i)
 	if !f.read {
 		f.read = true
@@ -55,6 +60,7 @@ func (p *python) followFile(i int) {
 	}
 	for _, r := range f.refs {
 		from.place = fmt.Sprintf("%s:%d", from.path, r.line)
+		from.ref = r
 		p.followRef(&from, r)
 	}
 }
@@ -271,6 +277,13 @@ func (p *python) find(from *pyFrom, r pyRef) []pyFound {
 // take keeps modules, unless they belong to a tool for development and from can do
 // without.
 func (p *python) take(from *pyFrom, firm bool, files []*rootfs.Node, text string) {
+	if from.level < pyApp && p.postpone(from, files, text) {
+		return
+	}
+	p.takeAll(from, firm, files, text)
+}
+
+func (p *python) takeAll(from *pyFrom, firm bool, files []*rootfs.Node, text string) {
 	s := p.s
 	level := min(from.level, pyRun)
 	for _, n := range files {
@@ -340,7 +353,11 @@ func (p *python) literal(from *pyFrom, r pyRef) {
 			}
 			fallthrough
 		default:
-			p.take(from, false, f.files, text)
+			named := *from
+			if from.level < pyApp && s.unitOf[last] != nil && p.distOf[s.unitOf[last]] != from.dist {
+				named.level = pyPart // one of many that it knows
+			}
+			p.take(&named, false, f.files, text)
 		}
 	}
 }

@@ -24,7 +24,8 @@ type pyRef struct {
 	// firm: to import the module is to run this. Not in a function, nor under an if,
 	// nor in a try, where a failure may be expected.
 	firm bool
-	main bool // under if __name__ == "__main__"
+	main bool   // under if __name__ == "__main__"
+	in   string // the functions around it, "outer.inner"
 }
 
 type pyRefKind byte
@@ -66,6 +67,7 @@ type pyScanner struct {
 type pyBlock struct {
 	col  int
 	kind pyBlockKind
+	name string // of a function
 }
 
 type pyBlockKind byte
@@ -130,12 +132,26 @@ func (p *pyScanner) statement(col int) {
 			if kind == pyMaybe {
 				kind = p.condition(kind)
 			}
+			name := p.function()
 			p.expression(true)
-			p.blocks = append(p.blocks, pyBlock{col, kind})
+			p.blocks = append(p.blocks, pyBlock{col, kind, name})
 			return
 		}
 	}
 	p.expression(false)
+}
+
+// function looks ahead at the name of a def.
+func (p *pyScanner) function() string {
+	if !p.isName("def") && !p.isName("async") {
+		return ""
+	}
+	ahead := *p.lex
+	t := ahead.next()
+	if t.kind == pyName && string(t.text) == "def" {
+		t = ahead.next()
+	}
+	return string(t.text)
 }
 
 // condition looks ahead at the test of an if.
@@ -180,6 +196,9 @@ func (p *pyScanner) add(r pyRef) {
 			r.main, r.firm = true, false
 		case pyMaybe:
 			r.firm = false
+		}
+		if b.name != "" {
+			r.in = strings.TrimPrefix(r.in+"."+b.name, ".")
 		}
 	}
 	p.refs = append(p.refs, r)
