@@ -1,0 +1,6 @@
+<?php
+
+function h(string $text): string
+{
+    return htmlspecialchars($text);
+}
