@@ -332,6 +332,8 @@ func (s *selector) nodeSource(i int) {
 	m := s.moduleOf(i)
 	weak := isWeak(e.Reason)
 	switch {
+	case e.Node.Name() == ".pnp.cjs" || e.Node.Name() == ".pnp.js":
+		s.nodePnP(e.Node)
 	case e.Node.Name() == "package.json":
 		if m == nil && !weak {
 			s.nodeApp(e.Node.Parent(), "")

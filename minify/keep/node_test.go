@@ -2,6 +2,7 @@ package keep_test
 
 import (
 	"slices"
+	"strconv"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -277,4 +278,25 @@ func TestNodeStatic(t *testing.T) {
 	`
 	want := []string{"/app/node_modules/a/index.js", "/app/package.json", "/app/server.js", "/usr/bin/node"}
 	diff(t, want, nodeKept(t, tree, "", v1.Config{Entrypoint: []string{"node", "server.js"}, WorkingDir: "/app"}))
+}
+
+// Yarn's archives: those that production needs, by .pnp.cjs.
+func TestNodePnP(t *testing.T) {
+	state := `const RAW_RUNTIME_STATE =
+'{\
+  "packageRegistryData": [\
+    [null, [[null, {"packageLocation": "./", "packageDependencies": [["a", "npm:1"], ["dev", "npm:1"], ["it\'s", null]]}]]],\
+    ["a", [["npm:1", {"packageLocation": "./.yarn/cache/a.zip/node_modules/a/", "packageDependencies": [["b", ["c", "virtual:x"]]]}]]],\
+    ["c", [["virtual:x", {"packageLocation": "./.yarn/__virtual__/c-12/0/cache/c.zip/node_modules/c/", "packageDependencies": [["c", "virtual:x"]]}]]],\
+    ["dev", [["npm:1", {"packageLocation": "./.yarn/cache/dev.zip/node_modules/dev/", "packageDependencies": []}]]]\
+  ]\
+}';`
+	got := nodeKept(t, nodeTree+`
+		file /app/.pnp.cjs `+strconv.Quote(state)+`
+		file /app/.yarn/cache/a.zip "a"
+		file /app/.yarn/cache/c.zip "c"
+		file /app/.yarn/cache/dev.zip "dev"
+		file /app/.yarn/cache/other.zip "o"
+	`, nodeTrace+"/app/.pnp.cjs r", v1.Config{})
+	diff(t, []string{"/app/.pnp.cjs", "/app/.yarn/cache/a.zip", "/app/.yarn/cache/c.zip", "/app/package.json", "/app/server.js", "/usr/bin/node"}, got)
 }

@@ -95,3 +95,15 @@ func TestSplitSpecifier(t *testing.T) {
 		}
 	}
 }
+
+// Whatever .pnp.cjs holds is read without a fault, and no string is longer than
+// its literal.
+func FuzzPnP(f *testing.F) {
+	f.Add([]byte("const RAW_RUNTIME_STATE =\n'{\\\n\"packageRegistryData\": [[null, [[null, {\"packageLocation\":\"./\",\"packageDependencies\":[[\"a\",\"npm:1\"]]}]]]]}';"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		parsePnP(b)
+		if got := unquoteJS(string(b), '\''); len(got) > len(b) {
+			t.Fatalf("%q", got)
+		}
+	})
+}
