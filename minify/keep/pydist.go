@@ -93,7 +93,7 @@ func normalizePy(name string) string {
 		c := name[i]
 		switch {
 		case c == '-' || c == '_' || c == '.':
-			if i > 0 && !strings.HasSuffix(b.String(), "-") {
+			if last := name[max(0, i-1)]; i > 0 && last != '-' && last != '_' && last != '.' {
 				b.WriteByte('-')
 			}
 		case c >= 'A' && c <= 'Z':
@@ -102,7 +102,7 @@ func normalizePy(name string) string {
 			b.WriteByte(c)
 		}
 	}
-	return b.String()
+	return strings.TrimSuffix(b.String(), "-")
 }
 
 // readMetadata reads what a distribution requires and offers. An .egg-info may be
@@ -409,7 +409,8 @@ func appendRequirement(list []pyRequirement, text, extra string) []pyRequirement
 	if end < 0 {
 		end = len(spec)
 	}
-	if end == 0 {
+	name := normalizePy(spec[:end])
+	if name == "" {
 		return list
 	}
 	either := strings.Contains(marker, " or ")
@@ -423,7 +424,7 @@ func appendRequirement(list []pyRequirement, text, extra string) []pyRequirement
 		}
 	}
 	perhaps := strings.Contains(marker, "_version") || strings.Contains(marker, "platform") || strings.Contains(marker, "os_name")
-	r := pyRequirement{name: normalizePy(spec[:end]), extra: normalizePy(extra), perhaps: perhaps}
+	r := pyRequirement{name: name, extra: normalizePy(extra), perhaps: perhaps}
 	if rest, ok := strings.CutPrefix(strings.TrimSpace(spec[end:]), "["); ok {
 		names, _, _ := strings.Cut(rest, "]")
 		for name := range strings.SplitSeq(names, ",") {
