@@ -47,6 +47,13 @@ func (s *selector) commands(i int) {
 		c.java(n)
 		return
 	}
+	if s.elf.file(n.Inode()) != nil {
+		c.read[n] = true
+		if !s.isOfSystem(n) {
+			c.compiled(n)
+		}
+		return
+	}
 	b := s.readText(n)
 	if !isText(b) {
 		return

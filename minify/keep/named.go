@@ -47,10 +47,10 @@ func (s *selector) named(i int) {
 	binary := s.elf.file(n.Inode()) != nil
 	// Of the system's programs and libraries the data is followed elsewhere, and the
 	// programs that they name are not the application's to start.
-	system := binary && (s.isLoaderFolder(n.Parent()) || s.isProgramFolder(n.Parent()))
-	if system && !s.isEntry(n) && !strings.HasPrefix(s.paths[i], "/usr/local/bin/") {
+	if binary && s.isOfSystem(n) {
 		return
 	}
+	system := binary && s.isProgramFolder(n.Parent())
 	for _, name := range s.namesIn(n) {
 		if !system || isExecutable(name.node) {
 			s.useName(n, name, binary)
@@ -59,6 +59,15 @@ func (s *selector) named(i int) {
 	if !binary {
 		s.relative(n)
 	}
+}
+
+// isOfSystem reports whether an ELF file that no unit has is the system's all the
+// same, by where it lies. In /usr/local images install programs of their own.
+func (s *selector) isOfSystem(n *rootfs.Node) bool {
+	if s.isEntry(n) || strings.HasPrefix(s.path(n), "/usr/local/bin/") {
+		return false
+	}
+	return s.isLoaderFolder(n.Parent()) || s.isProgramFolder(n.Parent())
 }
 
 // useName keeps what one name in the content of n leads to.

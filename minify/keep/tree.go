@@ -219,7 +219,7 @@ func (t *trees) below(dir *rootfs.Node, rel string, why Reason) {
 				// The program expects the folders, not what it once put there.
 				t.folders(c, why)
 			case junk != "" && (isHard(junk) || !t.live[c]):
-			case build && !t.live[c], isSourceFolder(c) && !t.live[c] && t.isBuilt(dir):
+			case build && !t.live[c], !t.live[c] && t.isSourceFolder(c):
 				junk = Sources
 			default:
 				t.s.keep(c, why)

@@ -113,6 +113,21 @@ func TestApplicationTrees(t *testing.T) {
 		cfg:   v1.Config{WorkingDir: "/app"},
 		want:  `/app/config/application.yml /app/target/app.jar`,
 	}, {
+		name: "sources beside what was made of them",
+		tree: `
+			file /app/app.jar
+			file /app/src/main/java/A.java
+			file /app/src/main/resources/a.properties
+			file /web/dist/index.html
+			file /web/src/index.js
+			file /web/public/a.html
+			file /py/src/a.py
+			file /py/src/b.html
+			file /py/main.py`,
+		trace: "/app/app.jar r\n /web/dist/index.html r\n /py/main.py r",
+		cfg:   v1.Config{WorkingDir: "/web"},
+		want:  `/app/app.jar /web/dist/index.html /web/public/a.html /py/src/a.py /py/src/b.html /py/main.py`,
+	}, {
 		name: "the smallest folder, with the working directory",
 		tree: `
 			file /opt/shop/backend/main.py

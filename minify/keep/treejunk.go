@@ -168,9 +168,34 @@ func isArchive(name string) bool {
 	return false
 }
 
-// isSourceFolder reports whether a folder is named as one for sources.
-func isSourceFolder(n *rootfs.Node) bool {
-	return n.Name() == "src" || n.Name() == "source" || n.Name() == "sources"
+// isSourceFolder reports whether a folder is one for sources, and of a language that is
+// compiled: what else is in it, such as Maven's src/main/resources, is compiled in.
+func (t *trees) isSourceFolder(n *rootfs.Node) bool {
+	switch n.Name() {
+	case "src", "source", "sources":
+	default:
+		return false
+	}
+	return t.isBuilt(n.Parent()) || t.hasSources(n, new(int))
+}
+
+// maxLooked bounds the names that are looked at to tell what a folder is.
+const maxLooked = 2000
+
+func (t *trees) hasSources(dir *rootfs.Node, looked *int) bool {
+	for _, c := range dir.Children() {
+		if *looked++; *looked > maxLooked {
+			return false
+		}
+		if c.Inode().IsDir() {
+			if t.hasSources(c, looked) {
+				return true
+			}
+		} else if m := appFiles.match("x/"+c.Name(), c.Name()); m != nil && m.category == Sources && !t.read[path.Ext(c.Name())] {
+			return true
+		}
+	}
+	return false
 }
 
 // isBuilt reports whether the run used what a build made of the sources in dir.
