@@ -77,6 +77,10 @@ type Options struct {
 	// DirectEntrypoint makes the program that the image's start leads to the entrypoint,
 	// so that shell and starter can go; ErrGate where the start does more than that.
 	DirectEntrypoint bool
+	// Jlink makes a run-time image of the modules that a Java program needs, with the
+	// image's own JDK, in the place of that; ErrGate where that cannot be or the program
+	// behaves otherwise with it.
+	Jlink bool
 	// NoRun decides by rules alone, from the image's config, where the image cannot be
 	// run: nothing is tested, and the verification holds files against files.
 	NoRun bool
@@ -353,6 +357,11 @@ func (r *run) probe(ctx context.Context) (string, error) {
 	}
 	if r.opts.DirectEntrypoint {
 		if err := r.direct(ctx); err != nil {
+			return "", err
+		}
+	}
+	if r.opts.Jlink {
+		if err := r.jlink(ctx); err != nil {
 			return "", err
 		}
 	}

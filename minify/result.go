@@ -76,6 +76,8 @@ type Result struct {
 	Direct []string
 	// Stop is how the program stops in place of its start, where that differs.
 	Stop verify.Row
+	// Linked is the folder of the JDK in whose place a run-time image was linked.
+	Linked string
 	// NoRun says that nothing was run: the Selection is that of rules alone, and the
 	// Verdict compares files.
 	NoRun  bool
@@ -90,6 +92,9 @@ func (r *Result) Notes() []string {
 	add := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
 	if r.NoRun {
 		add("the image was not run: what it needs was judged by its config and its files alone, and nothing tested the result")
+	}
+	if r.Linked != "" {
+		add("%s is a run-time image of the modules that the classes use; a class loaded by name from another module needs that added", r.Linked)
 	}
 	if r.Direct != nil {
 		add("the entrypoint is now %q, without the shell or starter before it", strings.Join(r.Direct, " "))

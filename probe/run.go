@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -37,6 +38,8 @@ type Options struct {
 	// WaitPorts are, for each run, the ports to wait for: those of the original's
 	// Result when its slim image is run. nil waits as the workload's rules say.
 	WaitPorts [][]uint16
+	// Stdout, if set, also gets all that the program writes to its standard output.
+	Stdout io.Writer
 	// Programs asks for Result.Programs.
 	Programs bool
 }
@@ -149,10 +152,14 @@ func runOnce(ctx context.Context, fsys *rootfs.FS, opts Options) (_ *Trace, _ *w
 	}
 
 	output := workload.NewOutput(outputLimit)
+	stdout := io.Writer(output.Stdout)
+	if opts.Stdout != nil {
+		stdout = io.MultiWriter(stdout, opts.Stdout)
+	}
 	c, err := sandbox.New(ctx, spec, sandbox.Options{
 		Lower:    sandbox.Lower{Type: "fuse", Data: rec.MountData(), File: rec.Device(), Mounted: serve},
 		Programs: opts.Programs,
-		Stdout:   output.Stdout,
+		Stdout:   stdout,
 		Stderr:   output.Stderr,
 	})
 	if err != nil {

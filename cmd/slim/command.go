@@ -125,6 +125,7 @@ func (f *flags) groups() []group {
 	result.StringArrayVar(&f.IncludeBin, "include-bin", nil, "keep the program `name` and what it needs, too (repeatable)")
 	result.StringArrayVar(&f.Exclude, "exclude", nil, "drop what matches `glob` (repeatable)")
 	result.BoolVar(&f.DirectEntrypoint, "direct-entrypoint", false, "start the final program itself, without shell or starter")
+	result.BoolVar(&f.Jlink, "jlink", false, "link a Java run-time image of the modules that are needed")
 	result.BoolVar(&f.Strip, "strip", false, "remove symbol tables and debug information of ELF files")
 	result.BoolVar(&f.NoLicenses, "no-licenses", false, "drop the license texts of what is kept")
 
@@ -199,6 +200,8 @@ func (f *flags) complete(cmd *cobra.Command, args []string) (_ []string, err err
 		return nil, usage("--timeout %v is less than nothing", f.Timeout)
 	case slices.ContainsFunc(f.exec, func(s string) bool { return strings.TrimSpace(s) == "" }):
 		return nil, usage("--exec wants a command")
+	case f.Jlink && (f.NoRun || f.fromTrace != ""):
+		return nil, usage("--jlink runs the image: not with --no-run or --from-trace")
 	case f.DirectEntrypoint && (f.NoRun || f.fromTrace != "" || len(f.runs) > 0 || len(f.Sandbox.Command) > 0 || cmd.Flags().Changed("entrypoint")):
 		return nil, usage("--direct-entrypoint goes by the image's own start: not with --no-run, --from-trace, --run, --entrypoint or a command")
 	case len(f.Sandbox.Command) > 0 && len(f.runs) > 0:
