@@ -51,7 +51,7 @@ public class Link {
             unpack(jar, temp, classes);
         }
         Set<String> modules = new TreeSet<>(Set.of("java.base"));
-        modules.addAll(ofClasses(classes));
+        modules.addAll(ofClasses(classes, temp));
         modules.addAll(ofLibraries(libraries));
         modules = bind(modules);
         Path image = temp.resolve("image");
@@ -94,15 +94,16 @@ public class Link {
     }
 
     /** The modules that jdeps finds. */
-    private static Set<String> ofClasses(List<Path> classes) throws IOException {
-        String all = classes.stream().map(Path::toString).collect(Collectors.joining(":"));
+    private static Set<String> ofClasses(List<Path> classes, Path temp) throws IOException {
         Set<String> modules = new TreeSet<>();
         for (Path p : classes) {
             // One by one: a jar that jdeps cannot read must not hide the others.
             String text;
             try {
-                text = run("jdeps", "-q", "--ignore-missing-deps", "--multi-release", String.valueOf(Runtime.version().feature()),
-                        "--print-module-deps", "--class-path", all, p.toString());
+                text = jdeps(p);
+            } catch (java.lang.module.FindException e) {
+                // A module whose own needs lie on the class path: its classes alone will do.
+                text = jdeps(explode(p, temp));
             } catch (IllegalStateException e) {
                 System.err.println(e.getMessage());
                 continue;
@@ -114,6 +115,29 @@ public class Link {
             }
         }
         return modules;
+    }
+
+    private static String jdeps(Path p) {
+        return run("jdeps", "-q", "--ignore-missing-deps", "--multi-release", String.valueOf(Runtime.version().feature()),
+                "--print-module-deps", p.toString());
+    }
+
+    /** The classes of a jar as a folder that is no module. */
+    private static Path explode(Path jar, Path temp) throws IOException {
+        Path dir = Files.createTempDirectory(temp, "classes");
+        try (ZipFile zip = new ZipFile(jar.toFile())) {
+            for (ZipEntry e : zip.stream().collect(Collectors.toList())) {
+                Path to = dir.resolve(e.getName()).normalize();
+                if (!e.getName().endsWith(".class") || e.getName().endsWith("module-info.class") || !to.startsWith(dir)) {
+                    continue;
+                }
+                Files.createDirectories(to.getParent());
+                try (InputStream in = zip.getInputStream(e)) {
+                    Files.copy(in, to, java.nio.file.StandardCopyOption.REPLACE_EXISTING);
+                }
+            }
+        }
+        return dir;
     }
 
     /** The modules that brought the native libraries. */
