@@ -18,11 +18,13 @@ func TestCompiledCommands(t *testing.T) {
 		{"linked with popen", "/app/job", "\x00popen\x00git log %s\x00tar\x00see git log\x00Git log\x00nothere x\x00git x | tar x\x00", "/bin/git /bin/sh /bin/tar"},
 		{"not linked with it", "/app/job", "\x00popens\x00git log\x00", ""},
 		{"a language's own", "/app/python3.11", "\x00popen\x00git log\x00", ""},
+		{"a library that names a shell", "/app/libc.so", "\x00/bin/sh\x00", ""},
+		{"a program that names one", "/app/job", "\x00/bin/sh\x00", "/bin/sh"},
 		{"the system's", "/usr/bin/job", "\x00popen\x00git log\x00", ""},
 		{"installed by hand", "/usr/local/bin/job", "\x00system\x00git log\x00", "/bin/git /bin/sh"},
 	} {
 		content := string(smallELF(binary.LittleEndian)) + c.content
-		fsys := treetest.FS(t, fmt.Sprintf("file %s 0755 %q\nfile /bin/git 0755\nfile /bin/tar 0755\nfile /bin/sh 0755", c.at, content))
+		fsys := treetest.FS(t, fmt.Sprintf("file %s 0755 %q\nfile /bin/git 0755\nfile /bin/tar 0755\nfile /bin/sh 0755 \"#!/x\"", c.at, content))
 		trace := &probe.Trace{Accesses: []record.Access{{Path: c.at, Ops: record.Exec}}}
 		s, err := Select(t.Context(), fsys, trace, v1.Config{}, Options{})
 		if err != nil {

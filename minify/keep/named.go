@@ -95,8 +95,9 @@ func (s *selector) useName(n *rootfs.Node, name pathName, binary bool) {
 		return
 	}
 	if isExecutable(name.node) && s.isProgram(name.node) {
-		// A language's runtime names the shell for those who ask for one.
-		if !(binary && s.category[i] == Shell && isInterpreter(n.Name())) {
+		// A language's runtime names the shell for those who ask for one, and so does a
+		// C library.
+		if !binary || !strings.Contains(n.Name(), ".so") && !(s.category[i] == Shell && isInterpreter(n.Name())) {
 			s.commander.run(n, place, name.path, path.Base(name.path))
 		}
 		return

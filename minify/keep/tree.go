@@ -107,7 +107,11 @@ func (t *trees) grow(seeds []*rootfs.Node) {
 		root := t.roots[top]
 		t.isRoot[root] = true
 		used := t.s.path(from[top])
-		t.keep(root, Reason{Rule: "tree", Text: "part of the application in " + t.s.path(root) + ", of which " + used + " is used", From: used})
+		text := "part of the application in " + t.s.path(root) + ", of which " + used + " is used"
+		if t.s.packages.has(root) {
+			text = "in " + t.s.path(root) + " like " + used + ", which is used and no package's either"
+		}
+		t.keep(root, Reason{Rule: "tree", Text: text, From: used})
 	}
 }
 
