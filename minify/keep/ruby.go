@@ -161,6 +161,12 @@ func (s *selector) rubyStarted(i int) {
 			s.filesBelow(enc, nil, func(n *rootfs.Node) { s.use(n, why) })
 		}
 	}
+	// RubyGems reads all default gems' at its start (Gem::Specification.load_defaults).
+	for _, g := range r.gems {
+		if g.std {
+			s.keepGemSpec(g, Reason{Rule: "data", Text: "specification of the default " + g.unit.String() + ", read by Ruby's start, which is " + p, From: p})
+		}
+	}
 	for _, feature := range rubyEssentials {
 		s.rubyFeature(nil, nil, feature, why)
 	}
@@ -256,17 +262,23 @@ func (s *selector) rubySource(i int) {
 		s.rubyRequire(n, gem, lib, r, p)
 	}
 	for _, r := range src.relatives {
-		s.rubyRelative(path.Join(path.Dir(p), r.name), lib, importReason(p, r))
+		s.rubyRelative(path.Join(path.Dir(p), r.name), lib, r, importReason(p, r))
 	}
 	for _, r := range src.fromFile {
-		s.rubyRelative(path.Join(p, r.name), lib, importReason(p, r))
+		s.rubyRelative(path.Join(p, r.name), lib, r, importReason(p, r))
 	}
 	for _, r := range src.prefixes {
 		s.rubyPrefix(n, r, p)
 	}
 	if gem == nil && lib == nil {
-		for _, g := range src.gems {
-			s.touchGem(s.gemNamed(g.name, nil), "named by "+p, p)
+		for k, named := range src.gems {
+			g := s.gemNamed(named.name, nil)
+			s.touchGem(g, "named by "+p, p)
+			if program := src.programs[k].name; g != nil && g.dir != nil && program != "" {
+				for _, dir := range []string{"exe", "bin"} {
+					s.rubyFile(path.Join(s.path(g.dir), dir, program), importReason(p, named))
+				}
+			}
 		}
 	}
 	if lib != nil {
@@ -277,10 +289,10 @@ func (s *selector) rubySource(i int) {
 	}
 }
 
-// rubyRelative proposes what require_relative and its like name; not the commands of
-// RubyGems.
-func (s *selector) rubyRelative(p string, lib *library, why Reason) {
-	if lib != nil {
+// rubyRelative proposes what require_relative and its like name; not what RubyGems
+// loads for its commands.
+func (s *selector) rubyRelative(p string, lib *library, r naming, why Reason) {
+	if lib != nil && r.lazy {
 		if rest, ok := strings.CutPrefix(p, lib.path+"/rubygems/"); ok && isGemCommand(rest) {
 			return
 		}
@@ -340,10 +352,10 @@ func (s *selector) rubyRequire(n *rootfs.Node, gem *rubyGem, lib *library, r nam
 	if (gem != nil || lib != nil) && devFeatures[top] && !s.sameTop(n, gem, lib, top) {
 		return
 	}
-	if rest, ok := strings.CutPrefix(r.name, "rubygems/"); ok && (gem != nil || lib != nil) && isGemCommand(rest) {
+	if rest, ok := strings.CutPrefix(r.name, "rubygems/"); ok && r.lazy && (gem != nil || lib != nil) && isGemCommand(rest) {
 		return
 	}
-	if gemManagerNeeds[r.name] && isGemManager(p) {
+	if r.lazy && gemManagerNeeds[r.name] && isGemManager(p) {
 		return
 	}
 	if !s.rubyFeature(gem, s.rubyAppLibs(n, gem, lib), r.name, why) {
@@ -363,12 +375,10 @@ func (s *selector) sameTop(n *rootfs.Node, gem *rubyGem, lib *library, top strin
 
 // gemCommands are the parts of RubyGems that install, build and fetch: a package
 // manager's, which a program that runs does not come to.
-var gemCommands = set(`commands command command_manager gem_runner installer install_update_options dependency_installer dependency_list
-	uninstaller package package_task remote_fetcher request request_set resolver security security_option server indexer
-	gemcutter_utilities spec_fetcher source source_list source_local source_specific_file name_tuple available_set
-	commands_info doctor validator rdoc query_utils local_remote_options version_option install_message mirror ext builder
-	s3_uri_signer uri_formatter unknown_command_spell_checker test_utilities test_case psych_additions psych_tree safe_yaml
-	util ext config_file cert webauthn_listener gemcutter`)
+var gemCommands = set(`commands command command_manager gem_runner installer install_update_options dependency_installer
+	uninstaller package package_task remote_fetcher request security security_option server indexer
+	gemcutter_utilities spec_fetcher doctor validator rdoc query_utils local_remote_options version_option
+	install_message mirror ext s3_uri_signer test_utilities test_case webauthn_listener gemcutter`)
 
 // isGemCommand reports whether a path in the folder rubygems is that of a part that
 // only its commands need.

@@ -14,8 +14,8 @@ import (
 // rubyTree is a Ruby as its own image has it, with gems in a home of their own.
 const rubyTree = `
 	file /usr/local/bin/ruby 0755 "#"
-	file /usr/local/lib/ruby/3.3.0/rubygems.rb 0644 "require 'rbconfig'\nautoload :X, File.join(__dir__, 'rubygems/request_set.rb')"
-	file /usr/local/lib/ruby/3.3.0/rubygems/request_set.rb 0644 "x"
+	file /usr/local/lib/ruby/3.3.0/rubygems.rb 0644 "require 'rbconfig'\n  autoload :X, File.join(__dir__, 'rubygems/installer.rb')"
+	file /usr/local/lib/ruby/3.3.0/rubygems/installer.rb 0644 "x"
 	file /usr/local/lib/ruby/3.3.0/set.rb 0644 "x"
 	file /usr/local/lib/ruby/3.3.0/csv.rb 0644 "require_relative 'csv/row'\nrequire 'irb'"
 	file /usr/local/lib/ruby/3.3.0/csv/row.rb 0644 "x"
@@ -83,6 +83,8 @@ func TestRuby(t *testing.T) {
 			/usr/local/lib/ruby/3.3.0/x86_64-linux/psych.so`},
 		{"gem that is required", "", `require "rack/lint"`, "", rack},
 		{"gem with dependencies and compiled parts", "", `gem 'nio'`, "", rack + nio},
+		{"program of a gem", "", `load Gem.activate_bin_path('nio', 'nio', version)`, "", rack + nio + `
+			/usr/local/bundle/gems/nio-2.0-x86_64-linux/bin/nio`},
 		{"not in comments", "", `# require "rack"\n=begin\nrequire "rack"\n=end\n__END__\nrequire "rack"`, "", ``},
 		{"lock file, groups of the Gemfile", `
 			file /app/Gemfile.lock 0644 "` + lock + `"

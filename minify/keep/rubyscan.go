@@ -14,6 +14,7 @@ type rubySource struct {
 	relatives []naming // from the folder of the source
 	fromFile  []naming // from the path of the source itself, as File.expand_path("../x", __FILE__)
 	gems      []naming // gem "x", Gem.activate_bin_path("x", ...)
+	programs  []naming // of the gem at the same place in gems; "" for gem "x"
 	prefixes  []naming // require "x/#{name}"
 	dynamic   naming   // the first require of a name that is not there to read
 }
@@ -166,9 +167,16 @@ func (p *rubyScanner) autoload(i, j int) {
 // gem takes gem "name" and Gem.activate_bin_path("name", ...).
 func (p *rubyScanner) gem(i, j int) {
 	args, at := p.args(j)
-	if name, _ := rubyString(args); name != "" && !strings.Contains(name, "#{") {
-		p.gems = append(p.gems, p.naming(name, i, at+len(name)+2))
+	name, size := rubyString(args)
+	if name == "" || strings.Contains(name, "#{") {
+		return
 	}
+	program := ""
+	if p.src[i] != 'g' {
+		program, _ = rubyString(bytes.TrimLeft(args[size:], ", "))
+	}
+	p.gems = append(p.gems, p.naming(name, i, at+size))
+	p.programs = append(p.programs, p.naming(program, i, at+size))
 }
 
 // argument takes what is loaded, args, which begin at at.
@@ -256,7 +264,7 @@ func (p *rubyScanner) naming(name string, i, j int) naming {
 	if n := bytes.IndexByte(p.src[i:j], '\n'); n >= 0 {
 		j = i + n
 	}
-	return naming{name: name, line: p.lines.at(i), text: excerpt(p.src[i:j])}
+	return naming{name: name, line: p.lines.at(i), text: excerpt(p.src[i:j]), lazy: i > 0 && p.src[i-1] != '\n'}
 }
 
 // rubyString is the string that b begins with and how long it is in the source;

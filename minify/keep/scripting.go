@@ -75,6 +75,19 @@ func (s *selector) scripted(i int) {
 	}
 }
 
+// keptSource is the rule on kept names: a source that is kept since something names
+// its folder will be loaded, so what it names is needed too.
+func (s *selector) keptSource(i int) {
+	e := s.sel.Entries[i]
+	if s.used[i] || e.Reason.Rule != "named" || !e.Node.Inode().IsRegular() {
+		return
+	}
+	switch dialectExtensions[path.Ext(e.Node.Name())] {
+	case "perl", "ruby", "php":
+		s.use(e.Node, e.Reason)
+	}
+}
+
 // interpreted is the dialect that a program or library runs, by its name; nil for
 // other files.
 func (s *selector) interpreted(i int) *dialect {
@@ -242,6 +255,7 @@ type naming struct {
 	name string
 	line int
 	text string // as it stands there
+	lazy bool   // of Ruby: not at the beginning of its line, so in a function or class
 }
 
 // importReason is the Reason of what the source at p names.

@@ -75,7 +75,7 @@ var (
 		(*selector).applicationTrees,
 		(*selector).pythonSeeds,
 	}
-	unitNameRules = []func(*selector, int){(*selector).license, (*selector).namedByConfiguration}
+	unitNameRules = []func(*selector, int){(*selector).license, (*selector).namedByConfiguration, (*selector).keptSource}
 	unitFileRules = []func(*selector, int){
 		(*selector).unit,
 		(*selector).systemPackage,
