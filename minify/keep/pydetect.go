@@ -30,7 +30,8 @@ type python struct {
 	order      []int // of files, as they came
 	queue      []int // files to follow
 	waiting    map[*pyDist][]pyOptional
-	judge      *unit // decides on what waits
+	stars      map[*rootfs.Node][]string // modules that "import *" of a package brings, by its source
+	judge      *unit                     // decides on what waits
 	vocabulary map[string]bool
 	configs    int // parts of the image's config among files, with negative indices
 }
@@ -60,7 +61,7 @@ func (s *selector) pythons() {
 	p := &python{
 		s: s, sites: make(map[*rootfs.Node]bool), libOf: make(map[*unit]*pyLib), distOf: make(map[*unit]*pyDist),
 		byName: make(map[string][]*pyDist), groups: make(map[string][]*pyDist), known: make(map[string]bool),
-		folders: make(map[*rootfs.Node]map[string]*pyModule), files: make(map[int]*pySource), waiting: make(map[*pyDist][]pyOptional),
+		folders: make(map[*rootfs.Node]map[string]*pyModule), files: make(map[int]*pySource), waiting: make(map[*pyDist][]pyOptional), stars: make(map[*rootfs.Node][]string),
 	}
 	var venvs, sites []*rootfs.Node
 	for i, e := range s.sel.Entries {

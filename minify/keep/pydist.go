@@ -373,11 +373,10 @@ type pyRequirement struct {
 func parseRequires(b []byte) []pyRequirement {
 	var list []pyRequirement
 	for line := range strings.Lines(string(b)) {
-		line = strings.TrimSpace(line)
-		if line == "" {
-			break // the description follows
+		if strings.TrimRight(line, "\r\n") == "" {
+			break // the description follows; a license's blank lines are indented
 		}
-		if rest, ok := cutFold(line, "Requires-Dist:"); ok {
+		if rest, ok := cutFold(strings.TrimSpace(line), "Requires-Dist:"); ok {
 			list = appendRequirement(list, rest, "")
 		}
 	}

@@ -9,8 +9,10 @@ import (
 )
 
 func TestPythonRequires(t *testing.T) {
-	got := parseRequires([]byte(strings.ReplaceAll(`Metadata-Version: 2.1
-		Name: x
+	got := parseRequires([]byte(strings.ReplaceAll(strings.ReplaceAll(`Metadata-Version: 2.1
+		License: one
+		        two
+		SP
 		Requires-Dist: Zope.Interface
 		requires-dist: uvicorn[standard,x_y] >=0.30 ; python_version >= "3.8"
 		Requires-Dist: A (>=1.0)
@@ -22,7 +24,7 @@ func TestPythonRequires(t *testing.T) {
 		Requires-Dist: >=1
 
 		Requires-Dist: text
-		`, "\t", "")))
+		`, "\t", ""), "SP", "        ")))
 	want := []pyRequirement{
 		{name: "zope-interface"}, {name: "uvicorn", extras: []string{"standard", "x-y"}, perhaps: true}, {name: "a"},
 		{name: "b", extra: "test-all"}, {name: "c"}, {name: "d", perhaps: true}, {name: "e", extra: "f", perhaps: true},

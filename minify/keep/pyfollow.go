@@ -231,11 +231,36 @@ func (p *python) module(from *pyFrom, r pyRef, names []string, text string) {
 		if r.name != "" && f.depth <= strings.Count(r.name, ".") {
 			continue
 		}
+		if n := len(names); n > 0 && names[n-1] == "*" {
+			names = slices.Concat(names[:n-1], p.starNames(f))
+		}
 		for _, name := range names {
 			files, _ := p.step(f.dirs, name, p.tagOf(from))
 			p.take(from, r.firm, files, text)
 		}
 	}
+}
+
+// starNames are the modules that "import *" of a package imports: those among its
+// literals, since __all__ is one of them or made of some.
+func (p *python) starNames(f pyFound) []string {
+	if len(f.last) == 0 || len(f.dirs) == 0 {
+		return nil
+	}
+	init := f.last[len(f.last)-1]
+	if names, ok := p.stars[init]; ok {
+		return names
+	}
+	var names []string
+	lex := newPyLexer(p.s.readText(init))
+	for t := lex.next(); t.kind != pyEOF; t = lex.next() {
+		if t.kind == pyString && len(t.text) <= maxPyName && p.folder(f.dirs[0])[string(t.text)] != nil {
+			names = append(names, string(t.text))
+		}
+	}
+	slices.Sort(names)
+	p.stars[init] = slices.Compact(names)
+	return p.stars[init]
 }
 
 func (p *python) tagOf(from *pyFrom) string {
@@ -277,7 +302,7 @@ func (p *python) find(from *pyFrom, r pyRef) []pyFound {
 // take keeps modules, unless they belong to a tool for development and from can do
 // without.
 func (p *python) take(from *pyFrom, firm bool, files []*rootfs.Node, text string) {
-	if from.level < pyApp && p.postpone(from, files, text) {
+	if (from.level < pyRun || from.level == pyRun && !firm) && p.postpone(from, files, text) {
 		return
 	}
 	p.takeAll(from, firm, files, text)
@@ -286,9 +311,12 @@ func (p *python) take(from *pyFrom, firm bool, files []*rootfs.Node, text string
 func (p *python) takeAll(from *pyFrom, firm bool, files []*rootfs.Node, text string) {
 	s := p.s
 	level := min(from.level, pyRun)
+	if from.level == pyRun && !firm {
+		level = pyMaybeRun
+	}
 	for _, n := range files {
 		i := s.sel.index[n]
-		if from.level < pyRun || from.level == pyRun && !firm {
+		if from.level == pyPart || from.level < pyApp && !firm {
 			if tool := p.tool(i); tool != "" && tool != from.tool && !s.used[i] {
 				continue
 			}

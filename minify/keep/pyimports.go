@@ -239,9 +239,7 @@ func (p *pyScanner) fromImport() {
 		p.advance()
 	}
 	for p.tok.kind == pyName || p.isOp('*') {
-		if p.tok.kind == pyName {
-			r.names = append(r.names, string(p.tok.text))
-		}
+		r.names = append(r.names, string(p.tok.text))
 		p.advance()
 		p.as()
 		if !p.isOp(',') {

@@ -41,7 +41,7 @@ func TestPythonRefs(t *testing.T) {
 	for _, c := range []struct{ name, src, want string }{
 		{"plain", "import a\nimport a.b as c, d\n", "1 import a\n2 import a.b\n2 import d\n"},
 		{"from", "from a import b\nfrom . import c\nfrom ..d.e import f as g, h\nfrom .i import *\n",
-			"1 import a b\n2 import . c\n3 import ..d.e f h\n4 import .i\n"},
+			"1 import a b\n2 import . c\n3 import ..d.e f h\n4 import .i *\n"},
 		{"brackets", "from a import (  # why\n    b as c,\n\n    d,\n)\nimport e", "1 import a b d\n6 import e\n"},
 		{"joined lines", "from a \\\n  import b, \\\n  c\nimport \\\n d\n", "1 import a b c\n4 import d\n"},
 		{"line ends", "import a\r\nimport b\rimport c\n", "1 import a\n2 import b\n3 import c\n"},
@@ -142,7 +142,7 @@ for path in sys.stdin.read().split("\n"):
         if isinstance(node, ast.Import):
             found += ["%d import %s" % (node.lineno, a.name) for a in node.names]
         elif isinstance(node, ast.ImportFrom):
-            names = "".join(" " + a.name for a in node.names if a.name != "*")
+            names = "".join(" " + a.name for a in node.names)
             found.append("%d import %s%s%s" % (node.lineno, "." * node.level, node.module or "", names))
     print(json.dumps(sorted(found)))
 `

@@ -199,7 +199,7 @@ func (p *python) readRequirements() {
 // hasSign reports whether the application's words show that it can get to the place.
 func (p *python) hasSign(o *pyOptional, d *pyDist, purpose string) bool {
 	v := p.vocabulary
-	if o.from.level < pyRun {
+	if o.from.level == pyPart {
 		return false // a part that nothing imports
 	}
 	if v[strings.ToLower(d.name)] || v["requires "+d.name] {
@@ -289,7 +289,7 @@ var pyDunders = set(`init new call enter exit getattr main wrapper inner func co
 func (p *python) isBackbone(list []pyOptional) bool {
 	places := make(map[*pyDist]map[string]bool)
 	for _, o := range list {
-		if o.from.level < pyRun {
+		if o.from.level == pyPart {
 			continue
 		}
 		if places[o.from.dist] == nil {

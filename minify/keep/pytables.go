@@ -15,7 +15,7 @@ var pyTools = set(`pip setuptools wheel distribute pytest hypothesis nose nose2 
 // for interactive use and for developing, and parts of distributions.
 var pyToolModules = set(`tkinter _tkinter idlelib lib2to3 ensurepip test pydoc_data turtle turtledemo distutils venv doctest
 	pdb pydoc readline rlcompleter _pyrepl antigravity this msilib cgitb _testcapi _testinternalcapi _aix_support
-	_osx_support _pydecimal _pyio _pydatetime numpy.f2py numpy.distutils scipy._build_utils`)
+	_osx_support _pydecimal _pyio _pydatetime numpy.distutils scipy._build_utils`)
 
 // pyBase are modules that an interpreter needs without any source's import: at
 // every start (pylifecycle.c, site.py), for -m, for an exception that nothing

@@ -25,8 +25,10 @@ const (
 	// Part of a distribution that is used: what it imports is kept too if that is
 	// installed and is no tool for development.
 	pyPart pyLevel = iota
-	// Run, or imported by what is run: what it imports unconditionally is kept
-	// whatever it is, since it fails without.
+	// Imported by what is run, under some condition: what it imports in turn
+	// unconditionally it may fail without.
+	pyMaybeRun
+	// Run, or imported unconditionally by what is run: what it so imports is needed.
 	pyRun
 	// The application's own: all that it names is kept.
 	pyApp
