@@ -231,12 +231,13 @@ func (p *python) module(from *pyFrom, r pyRef, names []string, text string) {
 		if r.name != "" && f.depth <= strings.Count(r.name, ".") {
 			continue
 		}
+		firm := r.firm
 		if n := len(names); n > 0 && names[n-1] == "*" {
-			names = slices.Concat(names[:n-1], p.starNames(f))
+			names, firm = slices.Concat(names[:n-1], p.starNames(f)), false
 		}
 		for _, name := range names {
 			files, _ := p.step(f.dirs, name, p.tagOf(from))
-			p.take(from, r.firm, files, text)
+			p.take(from, firm, files, text)
 		}
 	}
 }
