@@ -15,7 +15,7 @@ func (s *selector) isApplication(i int) bool {
 	if s.unitOf[i] != nil || isHard(s.category[i]) {
 		return false
 	}
-	if n := s.sel.Entries[i].Node; s.elf.file(n.Inode()) != nil && (s.isLoaderFolder(n.Parent()) || isSystemPrograms(s.path(n.Parent()))) {
+	if n := s.sel.Entries[i].Node; s.elf.file(n.Inode()) != nil && s.isOfSystem(n) {
 		return false
 	}
 	p := s.paths[i]
@@ -45,15 +45,16 @@ func (s *selector) named(i int) {
 	}
 	n := s.sel.Entries[i].Node
 	binary := s.elf.file(n.Inode()) != nil
-	// Of the system's programs and libraries the data is followed elsewhere, and the
-	// programs that they name are not the application's to start.
-	if binary && s.isOfSystem(n) {
-		return
-	}
-	system := binary && s.isProgramFolder(n.Parent())
 	for _, name := range s.namesIn(n) {
-		if !system || isExecutable(name.node) {
-			s.useName(n, name, binary)
+		s.useName(n, name, binary)
+	}
+	for _, name := range s.foldersIn(n) {
+		if i := s.sel.index[name.node]; !s.unnameable(i) && s.trees.isFolderOf(name.node) {
+			why := Reason{Rule: "named", Text: "where " + s.path(n) + " names a file to be made", From: s.path(n)}
+			if name.line > 0 {
+				why.Text = fmt.Sprintf("where %s:%d names a file to be made", s.path(n), name.line)
+			}
+			s.keep(name.node, why)
 		}
 	}
 	if !binary {
@@ -62,12 +63,11 @@ func (s *selector) named(i int) {
 }
 
 // isOfSystem reports whether an ELF file that no unit has is the system's all the
-// same, by where it lies. In /usr/local images install programs of their own.
+// same, by where it lies: its data is followed by namedBySystem, and the programs that
+// it names are not the application's to start. In /usr/local/bin and the like
+// images install programs of their own.
 func (s *selector) isOfSystem(n *rootfs.Node) bool {
-	if s.isEntry(n) || strings.HasPrefix(s.path(n), "/usr/local/bin/") {
-		return false
-	}
-	return s.isLoaderFolder(n.Parent()) || s.isProgramFolder(n.Parent())
+	return !s.isEntry(n) && (s.isLoaderFolder(n.Parent()) || isSystemPrograms(s.path(n.Parent())))
 }
 
 // useName keeps what one name in the content of n leads to.

@@ -27,6 +27,7 @@ type nameFinder struct {
 	first [256]bool                     // what the names in "/" begin with
 	ends  map[*rootfs.Node]*rootfs.Node // of links; nil for those that lead nowhere
 	found map[*rootfs.Inode][]pathName  // by content
+	made  map[*rootfs.Inode][]pathName  // the folders in which content names files that are not there
 }
 
 // Bounds on what is looked for in one file.
@@ -38,7 +39,7 @@ const (
 )
 
 func newNameFinder(s *selector) *nameFinder {
-	f := &nameFinder{s: s, ends: make(map[*rootfs.Node]*rootfs.Node), found: make(map[*rootfs.Inode][]pathName)}
+	f := &nameFinder{s: s, ends: make(map[*rootfs.Node]*rootfs.Node), found: make(map[*rootfs.Inode][]pathName), made: make(map[*rootfs.Inode][]pathName)}
 	for _, n := range s.fs.Root().Children() {
 		f.first[n.Name()[0]] = true
 	}
@@ -57,18 +58,26 @@ func (s *selector) namesIn(n *rootfs.Node) []pathName {
 	if list, ok := s.names.found[i]; ok {
 		return list
 	}
-	var list []pathName
+	var list, made []pathName
 	if s.elf.file(i) != nil {
-		list = slices.DeleteFunc(s.names.inBinary(s.fs.Content(i)), func(name pathName) bool {
+		list, made = s.names.inBinary(s.fs.Content(i))
+		list = slices.DeleteFunc(list, func(name pathName) bool {
 			// Where it was compiled from.
 			c := appFiles.match("x/"+name.node.Name(), name.node.Name())
 			return c != nil && (c.category == Sources || c.category == Headers) && name.node.Inode().IsRegular()
 		})
 	} else if b := s.readText(n); isText(b) {
-		list = s.names.inText(b, n.Name())
+		list, made = s.names.inText(b, n.Name())
 	}
-	s.names.found[i] = list
+	s.names.found[i], s.names.made[i] = list, made
 	return list
+}
+
+// foldersIn lists the folders in which the content of a file names files that are
+// not there, by a path of which the folder is: there they will be made.
+func (s *selector) foldersIn(n *rootfs.Node) []pathName {
+	s.namesIn(n)
+	return s.names.made[n.Inode()]
 }
 
 // contains reports whether the content of a file has the words, in whatever sense.
@@ -98,8 +107,7 @@ func isText(b []byte) bool {
 }
 
 // inText finds the names in a text, whose file's name tells of its comments.
-func (f *nameFinder) inText(b []byte, file string) []pathName {
-	var list []pathName
+func (f *nameFinder) inText(b []byte, file string) (list, made []pathName) {
 	seen := make(map[string]bool)
 	comment := commentStyle(file)
 	line, counted := 1, 0
@@ -113,8 +121,13 @@ func (f *nameFinder) inText(b []byte, file string) []pathName {
 			i++
 			continue
 		}
-		n, size, whole := f.walk(b[i:])
+		n, size, whole, folder := f.walk(b[i:])
 		if n == nil || !whole {
+			if p := f.s.path(folder); n == nil && !isSystem(p) && !seen[p] {
+				line, counted = line+bytes.Count(b[counted:i], []byte("\n")), i
+				seen[p] = true
+				made = append(made, pathName{p, folder, line})
+			}
 			i++
 			continue
 		}
@@ -129,12 +142,12 @@ func (f *nameFinder) inText(b []byte, file string) []pathName {
 		}
 		i += size
 	}
-	return list
+	return list, made
 }
 
 // inBinary finds the names in an ELF file's strings: between NULs as C has them
 // or, in a Go or Rust program, anywhere.
-func (f *nameFinder) inBinary(r io.Reader) []pathName {
+func (f *nameFinder) inBinary(r io.Reader) (names, made []pathName) {
 	type candidate struct {
 		pathName
 		whole bool
@@ -163,10 +176,18 @@ func (f *nameFinder) inBinary(r io.Reader) []pathName {
 			if at+1 < have && f.first[b[at+1]] {
 				var node *rootfs.Node
 				var whole bool
-				if node, size, whole = f.walk(b[at:]); node != nil {
+				var folder *rootfs.Node
+				if node, size, whole, folder = f.walk(b[at:]); node == nil {
+					if p := f.s.path(folder); !isSystem(p) && at > 0 && b[at-1] == 0 {
+						if _, ok := seen[p]; !ok {
+							seen[p] = -1
+							made = append(made, pathName{path: p, node: folder})
+						}
+					}
+				} else {
 					whole = whole && f.starts(b, at)
 					p := pathText(b[at : at+size])
-					if j, ok := seen[p]; ok {
+					if j, ok := seen[p]; ok && j >= 0 {
 						list[j].whole = list[j].whole || whole
 					} else if len(list) < maxNames {
 						seen[p] = len(list)
@@ -183,14 +204,13 @@ func (f *nameFinder) inBinary(r io.Reader) []pathName {
 		from := end - 16
 		have, at = copy(buf, b[from:]), max(at, end)-from
 	}
-	var names []pathName
 	for _, c := range list {
 		// A single element in the midst of text is too little to go by.
 		if c.whole || packed && strings.Count(c.path, "/") > 1 {
 			names = append(names, c.pathName)
 		}
 	}
-	return names
+	return names, made
 }
 
 // fromPackedLanguage reports whether what stands around the slash at b[i] gives
@@ -237,9 +257,9 @@ func (f *nameFinder) starts(b []byte, i int) bool {
 
 // walk follows the text from its slash on through the tree: what it leads to, nil
 // if nothing, how long the name is, and whether it ends there for certain.
-func (f *nameFinder) walk(b []byte) (n *rootfs.Node, size int, whole bool) {
-	dir, pos := f.s.fs.Root(), 0
-	for {
+func (f *nameFinder) walk(b []byte) (n *rootfs.Node, size int, whole bool, dir *rootfs.Node) {
+	dir = f.s.fs.Root()
+	for pos := 0; ; {
 		for pos < len(b) && b[pos] == '/' {
 			pos++
 		}
@@ -260,7 +280,7 @@ func (f *nameFinder) walk(b []byte) (n *rootfs.Node, size int, whole bool) {
 			end := pos + len(c.Name())
 			if node := f.end(c); node != nil {
 				if endsAt(b, end) {
-					return node, end, true
+					return node, end, true, dir
 				}
 				if longest == nil {
 					longest, length = node, end
@@ -269,9 +289,9 @@ func (f *nameFinder) walk(b []byte) (n *rootfs.Node, size int, whole bool) {
 			text = text[:len(c.Name())-1]
 		}
 		if dir.Parent() != nil && goesOn(b[pos:]) {
-			return dir, pos, true
+			return dir, pos, true, dir
 		}
-		return longest, length, false
+		return longest, length, false, dir
 	}
 }
 

@@ -42,7 +42,7 @@ func TestNamesInText(t *testing.T) {
 		{"a.py", `"/bin/git-foo" "/bin/gitx" "/bin/git.exe"`, ""},
 		{"a.py", `f"/srv/data/{name}.db" "/usr/share/zoneinfo/%s"`, "/srv/data:1 /usr/share/zoneinfo:1"},
 		{"a.py", `"/srv/data/" + name`, "/srv/data:1"},
-		{"a.py", `"/srv/data/none" "/none/x" "/srv/dat"`, ""},
+		{"a.py", `"/srv/data/none" "/none/x" "/srv/dat"`, "in /srv/data:1"},
 		{"a.py", `"/srv/data"`, "/srv/data:1"},
 		{"a.py", `"/etc/current/a.conf" "/etc/dangling"`, "/etc/current/a.conf:1"},
 		{"a.py", `"http://x/etc/passwd" "a/etc/passwd" "./x" "$A/x" "${A}/x"`, ""},
@@ -57,10 +57,15 @@ func TestNamesInText(t *testing.T) {
 		{"a.conf", "Include /etc/app/*.conf\n;Include /x", "/etc/app:1"},
 		{"a.conf", "root //srv//data/;", "/srv/data:1"},
 		{"a.conf", "/ / //", ""},
+		{"a.sh", "f=$(mktemp /srv/data/f.XXXXXX) g=/usr/none", "in /srv/data:1"},
 	} {
 		var got []string
-		for _, n := range f.inText([]byte(c.text), c.file) {
+		names, made := f.inText([]byte(c.text), c.file)
+		for _, n := range names {
 			got = append(got, fmt.Sprintf("%s:%d", n.path, n.line))
+		}
+		for _, n := range made {
+			got = append(got, fmt.Sprintf("in %s:%d", n.path, n.line))
 		}
 		if got := strings.Join(got, " "); got != c.want {
 			t.Errorf("%s: %s: %s, want %s", c.file, c.text, got, c.want)
@@ -75,6 +80,7 @@ func TestNamesInBinary(t *testing.T) {
 		{"/bin/git-foo\x00abc/x\x00", ""},
 		{"\x00/usr/share/zoneinfo/\x00", "/usr/share/zoneinfo"},
 		{"\x00--x=/srv/data/%s.db\x00", "/srv/data"},
+		{"\x00/srv/data/new.db\x00", "in /srv/data"},
 		// As Go and Rust have them.
 		{"cannot open/etc/passwd/bin/gitmust/bin/git-lfsnot\x00runtime/proc.go\x00", "/etc/passwd /bin/git /bin/git-lfs"},
 		{"/rustc/90b35a/library/core/src/x.rs,/srv/data/x.dbbad", "/srv/data/x.db"},
@@ -82,8 +88,12 @@ func TestNamesInBinary(t *testing.T) {
 	} {
 		for _, pad := range []int{0, nameChunk - 9, nameChunk + nameMargin - 9, nameChunk + nameMargin - 1} {
 			var got []string
-			for _, n := range f.inBinary(strings.NewReader(strings.Repeat("\x01", pad) + c.text)) {
+			names, made := f.inBinary(strings.NewReader(strings.Repeat("\x01", pad) + c.text))
+			for _, n := range names {
 				got = append(got, n.path)
+			}
+			for _, n := range made {
+				got = append(got, "in "+n.path)
 			}
 			if got := strings.Join(got, " "); got != c.want {
 				t.Errorf("%q after %d bytes: %s, want %s", c.text, pad, got, c.want)
@@ -98,7 +108,9 @@ func FuzzNames(f *testing.F) {
 	f.Add([]byte("x /etc/app/a file.conf\n//usr//share/zoneinfo/%s"))
 	f.Add([]byte("/rustc/etc/passwd/bin/gitmust"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, n := range append(find.inText(b, "a.py"), find.inBinary(bytes.NewReader(b))...) {
+		names, _ := find.inText(b, "a.py")
+		binary, _ := find.inBinary(bytes.NewReader(b))
+		for _, n := range append(names, binary...) {
 			end, _, err := find.s.fs.Resolve(n.path)
 			if err != nil || end != n.node {
 				t.Errorf("%+v: %v", n, err)

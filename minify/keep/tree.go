@@ -152,6 +152,10 @@ func (t *trees) place(n *rootfs.Node) (dir, top *rootfs.Node) {
 		}
 		return dir, top
 	}
+	if p := t.s.path(dir); n.Inode().IsRegular() && (p == "/usr/local/bin" || p == "/usr/local/sbin") {
+		t.scriptsBeside(n, dir)
+		return nil, nil
+	}
 	if !n.Inode().IsRegular() || !isPlace(t.s.path(dir)) || isHard(t.s.category[t.s.sel.index[n]]) {
 		return nil, nil
 	}
@@ -193,6 +197,21 @@ func (t *trees) beside(n, dir *rootfs.Node) {
 			if t.s.names.contains(n, c.Name()) {
 				t.keep(c, Reason{Rule: "tree", Text: "beside " + t.s.path(n) + ", which names it", From: t.s.path(n)})
 			}
+		}
+	}
+}
+
+// scriptsBeside keeps the other scripts that an image put beside one of its own that
+// is used: the entrypoint's siblings, which people run in the container. A program
+// there says nothing of its neighbours.
+func (t *trees) scriptsBeside(n, dir *rootfs.Node) {
+	if !t.s.isScript(n) {
+		return
+	}
+	for _, c := range dir.Children() {
+		i := t.s.sel.index[c]
+		if c.Inode().IsRegular() && isExecutable(c) && t.s.unitOf[i] == nil && t.s.category[i] == "" && t.junkFile(c, c.Name()) == "" && t.s.isScript(c) {
+			t.s.use(c, Reason{Rule: "tree", Text: "script beside " + t.s.path(n) + ", which is used", From: t.s.path(n)})
 		}
 	}
 }

@@ -30,6 +30,22 @@ func TestApplicationTrees(t *testing.T) {
 		trace: "/app/main.py r",
 		want:  `/app/main.py /app/errors/500.html /app/static/a.css /app/locale/de/LC_MESSAGES/app.mo /app/certs/ca.pem /app/content/news.md /app/LICENSE`,
 	}, {
+		name: "the scripts beside an entrypoint script, not the programs",
+		tree: `
+			file /usr/local/bin/entry.sh 0755 "#!/bin/sh\n"
+			file /usr/local/bin/backup 0755 "#!/bin/sh\n"
+			file /usr/local/bin/tool 0755 "\x7fELF"
+			file /usr/local/bin/pip 0755 "#!/usr/bin/python3\n"`,
+		trace: "/usr/local/bin/entry.sh x",
+		want:  `/usr/local/bin/backup /usr/local/bin/entry.sh`,
+	}, {
+		name: "nor scripts beside a program",
+		tree: `
+			file /usr/local/bin/backup 0755 "#!/bin/sh\n"
+			file /usr/local/bin/tool 0755 "\x7fELF"`,
+		trace: "/usr/local/bin/tool x",
+		want:  `/usr/local/bin/tool`,
+	}, {
 		name: "not what only people need",
 		tree: `
 			file /app/main.py
