@@ -124,6 +124,7 @@ func (s *selector) addLibrary(libs []*library, kind, dir string) []*library {
 	}
 	for _, known := range libs {
 		if known.node == l.node {
+			known.links = append(known.links, l.links...)
 			return libs
 		}
 	}
