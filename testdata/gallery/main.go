@@ -79,8 +79,11 @@ func gallery(ctx context.Context, opts options, names []string) error {
 			continue
 		}
 		r, err := measure(ctx, img, opts)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", img.Name, err)
+			r.fail("gallery", "measure", "%v", err)
 		}
 		rows = append(rows, r)
 		if opts.detail {
@@ -100,5 +103,5 @@ func gallery(ctx context.Context, opts options, names []string) error {
 			return err
 		}
 	}
-	return judge(rows, opts)
+	return judge(rows)
 }

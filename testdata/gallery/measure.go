@@ -42,7 +42,7 @@ type row struct {
 
 // failure is a check that does not pass.
 type failure struct {
-	// Where is "fat", "sandbox", "Docker", "hand", or "slim" for slim itself.
+	// Where is "fat", "sandbox", "Docker", "hand", "slim" for slim itself, or "gallery".
 	Where, Check, Text string
 	// Missed are the paths that a slim image's run looked up in vain.
 	Missed []verify.Missed `json:",omitempty"`
@@ -97,29 +97,33 @@ type gauge struct {
 	answers  []engine.Answer
 }
 
+// measure returns what is known of the image when an error ends it, too.
 func measure(ctx context.Context, img engine.Image, opts options) (*row, error) {
-	dir, err := os.MkdirTemp("", "slim-gallery-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	g := &gauge{img: img, opts: opts, dir: dir, row: &row{
+	g := &gauge{img: img, opts: opts, row: &row{
 		Name: img.Name, Kept: make(map[keep.Policy]int64), Smoke: make(map[keep.Policy]bool)}}
+	return g.row, g.measure(ctx)
+}
+
+func (g *gauge) measure(ctx context.Context) (err error) {
+	if g.dir, err = os.MkdirTemp("", "slim-gallery-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(g.dir)
 	g.say("build")
 	if err := g.img.Build(ctx, "."); err != nil {
-		return nil, err
+		return err
 	}
-	if g.fat, err = load(ctx, "docker-archive:"+g.img.Archive, dir); err != nil {
-		return nil, err
+	if g.fat, err = load(ctx, "docker-archive:"+g.img.Archive, g.dir); err != nil {
+		return err
 	}
 	defer g.fat.close()
 	g.Fat = g.fat.Size()
 	for _, step := range []func(context.Context) error{g.byHand, g.fatFull, g.slim} {
 		if err := step(ctx); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return g.row, nil
+	return nil
 }
 
 func (g *gauge) say(what string) { fmt.Fprintf(os.Stderr, "gallery: %s: %s\n", g.Name, what) }
