@@ -69,7 +69,7 @@ var folderRules = []categoryRule{
 		*-packages/setuptools *-packages/setuptools-* *-packages/pkg_resources *-packages/wheel *-packages/wheel-*
 		*-packages/gyp *-packages/pytest *-packages/_pytest python3*/distutils python3*/lib2to3 python3*/idlelib
 		python3*/turtledemo python3*/pydoc_data perl/*/ExtUtils perl5/*/ExtUtils lib/pkgconfig lib/*/pkgconfig
-		share/pkgconfig lib/cmake lib/*/cmake share/aclocal share/aclocal-* share/autoconf share/automake-*
+		share/pkgconfig lib/php/*/build lib/php/build lib/cmake lib/*/cmake share/aclocal share/aclocal-* share/autoconf share/automake-*
 		share/libtool`},
 	{Toolchain, `lib/gcc libexec/gcc lib/gcc-cross lib/llvm-* lib/rustlib .rustup rustup/toolchains lib/bfd-plugins
 		lib/ldscripts lib/compat-ld lib/gold-ld share/gcc jmods share/maven share/maven-repo share/gradle share/cmake-*
