@@ -300,8 +300,7 @@ func (p *python) find(from *pyFrom, r pyRef) []pyFound {
 	return list
 }
 
-// take keeps modules, unless they belong to a tool for development and from can do
-// without.
+// take keeps modules, unless a decision on them waits until all else is known.
 func (p *python) take(from *pyFrom, firm bool, files []*rootfs.Node, text string) {
 	if (from.level < pyRun || from.level == pyRun && !firm) && p.postpone(from, files, text) {
 		return
@@ -309,6 +308,24 @@ func (p *python) take(from *pyFrom, firm bool, files []*rootfs.Node, text string
 	p.takeAll(from, firm, files, text)
 }
 
+// mayTake reports whether from may bring in entry i of a tool for development: the
+// application any, what is run what it cannot do without. Of what may be run that is
+// the standard library's, and what its distribution requires.
+func (p *python) mayTake(from *pyFrom, firm bool, i int) bool {
+	switch from.level {
+	case pyApp:
+		return true
+	case pyRun:
+		return firm
+	case pyMaybeRun:
+		u := p.s.unitOf[i]
+		return firm && (p.libOf[u] != nil || from.dist != nil && p.isRequired(from.dist, p.distOf[u]))
+	}
+	return false
+}
+
+// takeAll keeps modules, unless they belong to a tool for development that from can
+// do without.
 func (p *python) takeAll(from *pyFrom, firm bool, files []*rootfs.Node, text string) {
 	s := p.s
 	level := min(from.level, pyRun)
@@ -317,10 +334,8 @@ func (p *python) takeAll(from *pyFrom, firm bool, files []*rootfs.Node, text str
 	}
 	for _, n := range files {
 		i := s.sel.index[n]
-		if from.level == pyPart || from.level < pyApp && !firm {
-			if tool := p.tool(i); tool != "" && tool != from.tool && !s.used[i] {
-				continue
-			}
+		if tool := p.tool(i); tool != "" && tool != from.tool && !s.used[i] && !p.mayTake(from, firm, i) {
+			continue
 		}
 		p.reach(n, level, Reason{Rule: "import", Text: text, From: from.path})
 	}
