@@ -38,8 +38,8 @@ func (p *python) folder(dir *rootfs.Node) map[string]*pyModule {
 			n = end
 		}
 		name, ext, _ := strings.Cut(c.Name(), ".")
-		switch {
-		case name == "" || strings.IndexFunc(name, func(r rune) bool { return r < 0x80 && !isPyName(byte(r)) }) >= 0:
+		switch { // "_sysconfigdata__x86_64-linux-gnu" can be imported, if not by a statement
+		case name == "" || strings.IndexFunc(name, func(r rune) bool { return r < 0x80 && !isPyName(byte(r)) && r != '-' }) >= 0:
 		case n.Inode().IsDir() && ext == "" && name != "__pycache__":
 			get(name).dir = c
 		case !n.Inode().IsRegular():

@@ -282,6 +282,25 @@ func TestPythonSelection(t *testing.T) {
 				"SITE/shop-1.dist-info/RECORD", "SITE/shop-1.dist-info/direct_url.json", "SITE/shop/__init__.py"},
 		},
 		{
+			name: "modules by a computed name",
+			tree: `file /usr/local/lib/python3.11/sysconfig.py "def f():\n    __import__(name, globals())"
+				file /usr/local/lib/python3.11/_sysconfigdata__x86_64-linux-gnu.py ""
+				file SITE/fam/__init__.py ""
+				file SITE/fam/one.py ""
+				file /app/plugins/a.py ""
+				file /app/main.py "import sysconfig\nimport_module('fam.' + x)\n"`,
+			want: []string{"/app/plugins/a.py", "/usr/local/lib/python3.11/_sysconfigdata__x86_64-linux-gnu.py",
+				"/usr/local/lib/python3.11/sysconfig.py", "SITE/fam/__init__.py", "SITE/fam/one.py"},
+		},
+		{
+			name: "star imports",
+			tree: `file /usr/local/lib/python3.11/pack/__init__.py "__all__ = ['one', 'f']"
+				file /usr/local/lib/python3.11/pack/one.py ""
+				file /usr/local/lib/python3.11/pack/two.py ""
+				file /app/main.py "from pack import *"`,
+			want: []string{"/usr/local/lib/python3.11/pack/__init__.py", "/usr/local/lib/python3.11/pack/one.py"},
+		},
+		{
 			name: "time zones",
 			tree: `file /usr/local/lib/python3.11/zoneinfo/__init__.py ""
 				file /usr/share/zoneinfo/Asia/Tokyo ""
