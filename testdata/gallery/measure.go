@@ -59,7 +59,7 @@ type tree struct {
 	source *transport.Source
 }
 
-func load(ctx context.Context, ref, dir string) (*tree, error) {
+func load(ctx context.Context, ref string, opts rootfs.Options) (*tree, error) {
 	r, err := transport.Parse(ref)
 	if err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func load(ctx context.Context, ref, dir string) (*tree, error) {
 	cfg, err := t.source.Image.ConfigFile()
 	if err == nil {
 		t.config = cfg.Config
-		t.FS, err = rootfs.Load(ctx, t.source.Image, rootfs.Options{TempDir: dir})
+		t.FS, err = rootfs.Load(ctx, t.source.Image, opts)
 	}
 	if err != nil {
 		t.source.Close()
@@ -113,7 +113,7 @@ func (g *gauge) measure(ctx context.Context) (err error) {
 	if err := g.img.Build(ctx, "."); err != nil {
 		return err
 	}
-	if g.fat, err = load(ctx, "docker-archive:"+g.img.Archive, g.dir); err != nil {
+	if g.fat, err = load(ctx, "docker-archive:"+g.img.Archive, g.cached()); err != nil {
 		return err
 	}
 	defer g.fat.close()
@@ -127,6 +127,11 @@ func (g *gauge) measure(ctx context.Context) (err error) {
 }
 
 func (g *gauge) say(what string) { fmt.Fprintf(os.Stderr, "gallery: %s: %s\n", g.Name, what) }
+
+// cached has one copy of the fat image's layers serve the gallery and slim.
+func (g *gauge) cached() rootfs.Options {
+	return rootfs.Options{CacheDir: filepath.Join(g.dir, "cache")}
+}
 
 // fatFull puts full to the fat image: what it answers is right, and what it opens is
 // the limit.
@@ -162,7 +167,7 @@ func (g *gauge) byHand(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	hand, err := load(ctx, "docker-archive:"+archive, g.dir)
+	hand, err := load(ctx, "docker-archive:"+archive, rootfs.Options{TempDir: g.dir})
 	if err != nil {
 		return err
 	}
@@ -228,7 +233,7 @@ func (g *gauge) slim(ctx context.Context) error {
 
 func (g *gauge) runSlim(ctx context.Context, p keep.Policy, out string) (size int64, err error) {
 	args := append([]string{"docker-archive:" + g.img.Archive, "-t", "oci:" + out, "--keep", string(p),
-		"--cache-dir", filepath.Join(g.dir, "cache"), "--report", out + ".json", "--format", "json"}, g.img.Args...)
+		"--cache-dir", g.cached().CacheDir, "--report", out + ".json", "--format", "json"}, g.img.Args...)
 	cmd := exec.CommandContext(ctx, filepath.Join("bin", "slim"), args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	var stdout, stderr bytes.Buffer
@@ -246,7 +251,7 @@ func (g *gauge) runSlim(ctx context.Context, p keep.Policy, out string) (size in
 // slimFull puts full to a slim image.
 func (g *gauge) slimFull(ctx context.Context, layout string) error {
 	g.say("full on the slim image")
-	t, err := load(ctx, "oci:"+layout, g.dir)
+	t, err := load(ctx, "oci:"+layout, rootfs.Options{TempDir: g.dir})
 	if err != nil {
 		return err
 	}
