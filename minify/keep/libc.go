@@ -18,11 +18,12 @@ type libcNeed struct {
 	unless    func(s *selector, i int, names []byte) bool // nil: always
 	keep      func(s *selector, libc *rootfs.Node, why Reason)
 	what      string
+	musl      bool // that library reads it, too; the rest it has built in or does without
 }
 
 var libcNeeds = []libcNeed{{
 	functions: []string{"localtime", "localtime_r", "mktime", "tzset"},
-	keep:      (*selector).zones, what: "time zones",
+	keep:      (*selector).zones, what: "time zones", musl: true,
 }, {
 	functions: []string{"iconv_open", "g_convert", "g_convert_with_fallback"}, unless: (*selector).convertsForItself,
 	keep: (*selector).characterSets, what: "character sets",
@@ -38,7 +39,8 @@ var libcNeeds = []libcNeed{{
 	keep: (*selector).nameServices, what: "name services",
 }}
 
-// libcState is which needs are known, and which C libraries are used.
+// libcState is, for one kind of C library, which needs are known and which files
+// of it are used.
 type libcState struct {
 	needed []Reason // of each of libcNeeds; the zero value while none needs it
 	libs   []*rootfs.Node
@@ -46,7 +48,13 @@ type libcState struct {
 
 // isLibc reports whether f is the C library: glibc's, or musl's, which is its loader.
 func isLibc(f *elfFile, name string) bool {
-	return f.soname == "libc.so.6" || strings.HasPrefix(f.soname, "libc.musl-") || strings.HasPrefix(name, "ld-musl-")
+	return f.soname == "libc.so.6" || isMuslLibc(f, name)
+}
+
+// isMuslLibc knows it by its names too: it need not have a soname, and glibc's
+// libc.so is a text for linkers.
+func isMuslLibc(f *elfFile, name string) bool {
+	return strings.HasPrefix(f.soname, "libc.musl-") || strings.HasPrefix(name, "ld-musl-") || name == "libc.so"
 }
 
 // libcData is the rule on used ELF files that import what the C library has data
@@ -57,7 +65,10 @@ func (s *selector) libcData(i int) {
 	if f == nil {
 		return
 	}
-	c := &s.packages.libc
+	c, musl := &s.packages.glibc, isMuslLibc(f, n.Name()) || s.elf.muslLoader(f) != ""
+	if musl {
+		c = &s.packages.musl
+	}
 	if c.needed == nil {
 		c.needed = make([]Reason, len(libcNeeds))
 	}
@@ -72,7 +83,7 @@ func (s *selector) libcData(i int) {
 	}
 	var names []byte
 	for k, need := range libcNeeds {
-		if c.needed[k].Rule != "" {
+		if c.needed[k].Rule != "" || musl && !need.musl {
 			continue
 		}
 		if names == nil {

@@ -46,7 +46,8 @@ type packageDB struct {
 	loader    map[*rootfs.Node]bool   // folders in which the loader finds libraries
 	whole     map[*rootfs.Node]bool   // folders kept because something names them; whether themselves
 	modules   *moduleNames
-	libc      libcState
+	glibc     libcState
+	musl      libcState
 	buf       []byte    // to scan files with
 	locales   *[]string // configured; nil until read
 }
