@@ -79,6 +79,13 @@ func TestPerl(t *testing.T) {
 			/usr/share/perl5/Mojolicious.pm
 			/usr/share/perl5/Mojolicious/resources/x.html.ep
 			/usr/share/perl5/auto/share/dist/Mojolicious/y`},
+		{"data in a folder beside a module", `
+			file /usr/share/perl5/Mojo/Util.pm 0644 "1"
+			file /usr/share/perl5/Mojo/resources/x.txt 0644 "1"
+			file /usr/share/perl5/Mojo/IOLoop/x.crt 0644 "1"
+			file /usr/share/perl5/Mojo/IOLoop/Client.pm 0644 "1"`, `use Mojo::Util;`, `
+			/usr/share/perl5/Mojo/Util.pm
+			/usr/share/perl5/Mojo/resources/x.txt`},
 		{"a distribution with a list of its files", `
 			file /usr/local/share/perl/5.36.0/My/Dist.pm 0644 "1"
 			file /usr/local/share/perl/5.36.0/My/Dist/Lazy.pm 0644 "1"

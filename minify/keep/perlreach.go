@@ -229,7 +229,18 @@ func (s *selector) perlData(l *library, rel string, why Reason) {
 	}
 }
 
-// perlDataIn keeps the files of a folder that are no sources.
+// hasPerlModules reports whether there is a module below a folder.
+func hasPerlModules(dir *rootfs.Node) bool {
+	for _, n := range dir.Children() {
+		if n.Inode().IsDir() && hasPerlModules(n) || path.Ext(n.Name()) == ".pm" {
+			return true
+		}
+	}
+	return false
+}
+
+// perlDataIn keeps the files of a folder that are no sources: of those below it all,
+// or else those in folders without any module.
 func (s *selector) perlDataIn(dir *rootfs.Node, below bool, why Reason) {
 	if done, ok := s.langs.data[dir]; ok && (done || !below) {
 		return
@@ -237,7 +248,7 @@ func (s *selector) perlDataIn(dir *rootfs.Node, below bool, why Reason) {
 	s.langs.data[dir] = below
 	for _, n := range dir.Children() {
 		if n.Inode().IsDir() {
-			if below {
+			if below || !hasPerlModules(n) {
 				s.perlDataIn(n, true, why)
 			}
 			continue
