@@ -48,7 +48,7 @@ func (x *language) commandsIn(b []byte) []sourceCommand {
 	c.pass(func(t token, i int) {
 		switch t.kind {
 		case shellToken:
-			c.shell(t, false)
+			c.shell(t)
 		case nameToken:
 			if f, ok := c.calls[t.text]; ok && c.from(i, f) {
 				c.callAt(i, f)
@@ -197,7 +197,7 @@ func (c *callReader) isDetached(i int) bool {
 // isDefinition reports whether token i names a function where it is defined.
 func (c *callReader) isDefinition(i int) bool {
 	switch c.at(i - 1) {
-	case "def", "function", "sub", "fn":
+	case "def", "function", "sub", "fn", "func":
 		return true
 	}
 	return false
@@ -271,7 +271,7 @@ func (c *callReader) from(i int, f call) bool {
 		switch {
 		case !f.qualified:
 			return true
-		case before == ".":
+		case before == "." || before == "::" && c.name == "rust":
 			if qualifier == module || c.aliases[qualifier] == module {
 				return true
 			}
@@ -348,7 +348,7 @@ func (c *callReader) take(f call, args []int, open int) {
 		c.literalList(at)
 	case t.kind != stringToken && t.kind != shellToken:
 	case f.how == shelled, f.how == either && len(args) == f.first+1 && strings.ContainsAny(t.text, "*?{}[]<>()~&|\\$;'`\"\n#="):
-		c.shell(t, c.concatenated(at))
+		c.shell(c.joined(at, append(args, end)[f.first+1]))
 	case f.how == either && len(args) == f.first+1, f.how == words:
 		c.list(strings.Fields(t.text), t)
 	default:
@@ -381,7 +381,7 @@ func (c *callReader) pipe(args []int, end int) {
 			}
 		case len(text) > 1 && (text[0] == '|' || text[len(text)-1] == '|'):
 			t.text = strings.Trim(text, "| ")
-			c.shell(t, false)
+			c.shell(t)
 		}
 		return
 	}
@@ -406,6 +406,30 @@ func (c *callReader) concatenated(at int) bool {
 		return true
 	}
 	return false
+}
+
+// joined is the text that the literals from token at up to stop make with what stands
+// between them: "x " . f($y) . " | z".
+func (c *callReader) joined(at, stop int) token {
+	t := c.tokens[at]
+	depth := 0
+	for k := at + 1; k < min(stop, len(c.tokens)); k++ {
+		u := c.tokens[k]
+		switch text := c.at(k); {
+		case text == "(" || text == "[" || text == "{":
+			depth++
+		case text == ")" || text == "]" || text == "}":
+			depth--
+		case depth > 0, text == "+", text == ".", text == ",":
+		case u.kind == stringToken:
+			t.text += u.text
+			continue
+		}
+		if depth == 0 && c.at(k) != "," && !strings.HasSuffix(t.text, hole) {
+			t.text += hole
+		}
+	}
+	return t
 }
 
 // literalList takes a list with the program as its first literal.
@@ -454,18 +478,10 @@ func (c *callReader) list(list []string, t token) {
 	}
 }
 
-// shell takes a text for a shell. One that goes on says nothing of its last word.
-func (c *callReader) shell(t token, goesOn bool) {
-	text := t.text
-	if goesOn && !strings.HasSuffix(text, " ") {
-		if i := strings.LastIndexByte(text, ' '); i >= 0 {
-			text = text[:i]
-		} else {
-			return
-		}
-	}
-	if strings.TrimSpace(text) != "" {
-		c.found = append(c.found, sourceCommand{text: t.text, shell: text, line: t.line})
+// shell takes a text for a shell.
+func (c *callReader) shell(t token) {
+	if strings.TrimSpace(strings.ReplaceAll(t.text, hole, "")) != "" {
+		c.found = append(c.found, sourceCommand{text: t.text, shell: t.text, line: t.line})
 	}
 }
 

@@ -196,6 +196,12 @@ func (c *commander) follow(n *rootfs.Node, place string, cmd shellCommand, text 
 		return false
 	}
 	c.run(n, place, p, text)
+	// A script under another name runs the program that has it: pg_wrapper, pyenv's shims.
+	if end, _, err := c.s.fs.Resolve(p); err == nil && end.Name() != name && !strings.Contains(name, "/") && c.s.isScript(end) {
+		for _, q := range c.s.findPrograms(name) {
+			c.run(n, place, q, text)
+		}
+	}
 	c.startedBy(n, place, cmd)
 	return true
 }

@@ -2,6 +2,7 @@ package keep
 
 import (
 	"fmt"
+	"path"
 	"strings"
 	"testing"
 )
@@ -46,6 +47,9 @@ func sourceCommands(file, source string) string {
 	b := []byte(source)
 	x := languageOf(file, b)
 	if x == nil {
+		x = compiledLanguages[path.Ext(file)]
+	}
+	if x == nil {
 		return "no language"
 	}
 	var got []string
@@ -69,7 +73,7 @@ func TestSourceCommands(t *testing.T) {
 		{"a.py", "import subprocess\nsubprocess.run('a | b', shell=True)\nsubprocess.run(f'c {x} d', shell=True)", "$ a | b:2, $ c _ d:3"},
 		{"a.py", "import subprocess\nCMD = ['convert', '-x']\ndef f():\n  subprocess.Popen(CMD)", "convert -x:2"},
 		{"a.py", "import subprocess\nGIT = '/usr/bin/git'\nsubprocess.run([GIT, 'x'])", "/usr/bin/git x:2"},
-		{"a.py", "import os\nos.system('ls -l ' + x)\nos.system('ls -l' + x)\nos.popen('''who\nam i''')", "$ ls -l :2, $ ls:3, $ who\nam i:4"},
+		{"a.py", "import os\nos.system('ls -l ' + x)\nos.system('ls -l' + x)\nos.popen('''who\nam i''')", "$ ls -l _:2, $ ls -l_:3, $ who\nam i:4"},
 		{"a.py", "import os\nos.execvp('nginx', ['nginx'])\nos.spawnlp(os.P_WAIT, 'cp', 'cp', a)", "nginx nginx:2, cp cp:3"},
 		{"a.py", "import shutil, asyncio\nshutil.which('ffmpeg')\nasync def f():\n await asyncio.create_subprocess_exec('a', 'b')\n await asyncio.create_subprocess_shell('c|d')", "ffmpeg:2, a b:4, $ c|d:5"},
 		{"a.py", "import subprocess\nclass A:\n def sh(self, cmd, x=1):\n  return subprocess.run(cmd, shell=True)\n def f(self):\n  self.sh('pg_dump a')", "$ pg_dump a:6"},
@@ -103,6 +107,10 @@ func TestSourceCommands(t *testing.T) {
 		{"a.pl", "system('git', 'log'); my $x = `date`; my @y = qx{ls -l};\nopen(my $f, '-|', 'zcat', $p);\nopen(F, \"sort $x |\");\nopen(F, '<', '/x');\n=pod\nsystem('no')\n=cut\nexec \"a\", \"b\";", "git log:1, $ date:1, $ ls -l:1, zcat:2, $ sort _:3, a b:8"},
 		{"a.pl", "s/a'b/c/; my $n = $#x; y/'/x/; if ($a =~ m{'}) { system 'ok' }", "ok:1"},
 		{"a.lua", "os.execute('ls') -- io.popen('x')", "$ ls:1"},
+		{"a.php", "<?php exec('echo ' . escapeshellarg($x, 'y') . ' | aspell list', $out, 'z');", "$ echo _ | aspell list:1"},
+		{"a.go", "// exec.Command(\"no\")\nexec.CommandContext(r.Context(), \"dot\", \"-T\"+x); os.Command(\"no\")\nexec.Command(`git`, \"log\").Run()", "dot -T:2, git log:3"},
+		{"a.rs", "use std::process::Command;\nfn pipe(a: &str, b: &[&str]) { Command::new(a).args(b) }\nfn f<'a>() { String::new(\"no\"); pipe(\"iconv\", &[\"-f\"]); Command::new(\"jq\") }", "jq:3, iconv:3"},
+		{"a.c", "system(\"ls -l\"); execlp(\"git\", \"git\", \"log\", NULL); /* popen(\"no\", \"r\") */", "$ ls -l:1, git git log:1"},
 		{"a.txt", "system('x')", "no language"},
 	} {
 		if got := sourceCommands(c.file, c.source); got != c.want {

@@ -16,6 +16,10 @@ const maxCommandLine = 1024
 // program that hands them to a shell: one that is linked with C's system or popen.
 // A literal counts if it has more than one word and the first is a program's name.
 func (c *commander) compiled(n *rootfs.Node) {
+	c.s.namesIn(n)
+	for _, name := range c.s.names.from[n.Inode()] {
+		c.source(name.node)
+	}
 	f := c.s.elf.file(n.Inode())
 	if f == nil || f.interp == "" || isInterpreter(n.Name()) {
 		return
@@ -37,6 +41,20 @@ func (c *commander) compiled(n *rootfs.Node) {
 			c.follow(n, place, cmd, text)
 		}
 	})
+}
+
+// source follows the commands that a source of a compiled program names. It is not
+// kept; those of the toolchain and of modules from a cache say nothing.
+func (c *commander) source(n *rootfs.Node) {
+	x := compiledLanguages[path.Ext(n.Name())]
+	i := c.s.sel.index[n]
+	if x == nil || c.read[n] || c.s.unitOf[i] != nil || c.s.category[i] != "" && c.s.category[i] != Sources {
+		return
+	}
+	c.read[n] = true
+	if b := c.s.readText(n); isText(b) {
+		c.calls(n, c.s.paths[i], x.commandsIn(b))
+	}
 }
 
 // formats makes what printf fills in a word that is not known.

@@ -28,6 +28,7 @@ type nameFinder struct {
 	ends  map[*rootfs.Node]*rootfs.Node // of links; nil for those that lead nowhere
 	found map[*rootfs.Inode][]pathName  // by content
 	made  map[*rootfs.Inode][]pathName  // the folders in which content names files that are not there
+	from  map[*rootfs.Inode][]pathName  // the sources that a program was compiled from
 }
 
 // Bounds on what is looked for in one file.
@@ -39,7 +40,10 @@ const (
 )
 
 func newNameFinder(s *selector) *nameFinder {
-	f := &nameFinder{s: s, ends: make(map[*rootfs.Node]*rootfs.Node), found: make(map[*rootfs.Inode][]pathName), made: make(map[*rootfs.Inode][]pathName)}
+	f := &nameFinder{
+		s: s, ends: make(map[*rootfs.Node]*rootfs.Node), found: make(map[*rootfs.Inode][]pathName), made: make(map[*rootfs.Inode][]pathName),
+		from: make(map[*rootfs.Inode][]pathName),
+	}
 	for _, n := range s.fs.Root().Children() {
 		f.first[n.Name()[0]] = true
 	}
@@ -64,7 +68,11 @@ func (s *selector) namesIn(n *rootfs.Node) []pathName {
 		list = slices.DeleteFunc(list, func(name pathName) bool {
 			// Where it was compiled from.
 			c := appFiles.match("x/"+name.node.Name(), name.node.Name())
-			return c != nil && (c.category == Sources || c.category == Headers) && name.node.Inode().IsRegular()
+			source := c != nil && (c.category == Sources || c.category == Headers) && name.node.Inode().IsRegular()
+			if source {
+				s.names.from[i] = append(s.names.from[i], name)
+			}
+			return source
 		})
 	} else if b := s.readText(n); isText(b) {
 		list, made = s.names.inText(b, n.Name())
@@ -187,6 +195,8 @@ func (f *nameFinder) inBinary(r io.Reader) (names, made []pathName) {
 				} else {
 					whole = whole && f.starts(b, at)
 					p := pathText(b[at : at+size])
+					// The toolchain may be in the image, and its source be named whole.
+					packed = packed || strings.HasSuffix(p, "/runtime/proc.go") || strings.Contains(p, "/library/std/src/")
 					if j, ok := seen[p]; ok && j >= 0 {
 						list[j].whole = list[j].whole || whole
 					} else if len(list) < maxNames {

@@ -85,6 +85,7 @@ func TestNamesInBinary(t *testing.T) {
 		{"cannot open/etc/passwd/bin/gitmust/bin/git-lfsnot\x00runtime/proc.go\x00", "/etc/passwd /bin/git /bin/git-lfs"},
 		{"/rustc/90b35a/library/core/src/x.rs,/srv/data/x.dbbad", "/srv/data/x.db"},
 		{"cannot open/etc/passwd/bin/gitmust", ""},
+		{"/go/src/runtime/proc.go\x00cannot open/etc/passwd/bin/gitmust", "/etc/passwd /bin/git"},
 	} {
 		for _, pad := range []int{0, nameChunk - 9, nameChunk + nameMargin - 9, nameChunk + nameMargin - 1} {
 			var got []string

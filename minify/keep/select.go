@@ -237,9 +237,18 @@ func (s *selector) path(n *rootfs.Node) string { return s.paths[s.sel.index[n]] 
 // findProgram finds the file that exec would run for argv[0]: with a slash, from
 // the working directory; without, in the PATH of the image's environment.
 func (s *selector) findProgram(name string) (p string, ok bool) {
-	if name == "" {
-		return "", false
+	if list := s.findPrograms(name); len(list) > 0 {
+		return list[0], true
 	}
+	return "", false
+}
+
+// findPrograms finds that file and those of the same name that stand behind it.
+func (s *selector) findPrograms(name string) []string {
+	if name == "" {
+		return nil
+	}
+	var list []string
 	candidates := []string{s.absolute(name)}
 	if !strings.Contains(name, "/") {
 		candidates = nil
@@ -250,10 +259,10 @@ func (s *selector) findProgram(name string) (p string, ok bool) {
 	for _, p := range candidates {
 		n, _, err := s.fs.Resolve(p)
 		if err == nil && n.Inode().IsRegular() && n.Inode().Mode&0o111 != 0 {
-			return p, true
+			list = append(list, p)
 		}
 	}
-	return "", false
+	return list
 }
 
 // defaultPath is the PATH that Docker sets where the config has none (moby,

@@ -182,6 +182,11 @@ func (s *selector) keepPart(i int, why Reason) bool {
 // namedLibraries keeps the libraries that an ELF file names beside those that it is
 // linked with: what it may open by name, found as its loader would.
 func (s *selector) namedLibraries(i int, f *elfFile) {
+	if f.interp == "" && f.namesSize <= 1 {
+		// A static program. What it has of libc would open libc's own modules, of which the
+		// usual ones are built in (glibc 2.34).
+		return
+	}
 	n := s.sel.Entries[i].Node
 	linked := map[string]bool{f.soname: true}
 	for _, need := range f.needed {

@@ -22,12 +22,15 @@ type trees struct {
 	done   map[*rootfs.Node]bool         // folders whose content was proposed
 	isRoot map[*rootfs.Node]bool
 	prefix map[*rootfs.Node]bool // whether a folder is an interpreter's own tree
+
+	javascript bool // the run started a program for it on the server
 }
 
 func newTrees(s *selector) *trees {
 	return &trees{
 		s: s, roots: make(map[*rootfs.Node]*rootfs.Node), read: make(map[string]bool), live: make(map[*rootfs.Node]bool),
 		done: make(map[*rootfs.Node]bool), isRoot: make(map[*rootfs.Node]bool), prefix: make(map[*rootfs.Node]bool),
+		javascript: runsJavaScript(s.trace),
 	}
 }
 
@@ -267,6 +270,9 @@ func (t *trees) below(dir *rootfs.Node, rel string, why Reason) {
 		if t.s.category[i] == "" && junk != Other {
 			t.s.category[i] = junk
 		}
+		if junk == Sources {
+			t.s.commander.source(c)
+		}
 	}
 }
 
@@ -302,6 +308,9 @@ func (t *trees) mark(dir *rootfs.Node, c Category) {
 		i := t.s.sel.index[n]
 		if t.s.category[i] == "" && t.s.unitOf[i] == nil && c != Other {
 			t.s.category[i] = c
+		}
+		if c == Sources && n.Inode().IsRegular() {
+			t.s.commander.source(n)
 		}
 		t.mark(n, c)
 	}

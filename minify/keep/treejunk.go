@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"slim/probe"
+	"slim/probe/record"
 	"slim/probe/rootfs"
 )
 
@@ -63,6 +65,13 @@ var (
 	})
 )
 
+// runsJavaScript reports whether the run started a program for it on the server.
+func runsJavaScript(trace *probe.Trace) bool {
+	return slices.ContainsFunc(trace.Accesses, func(a record.Access) bool {
+		return a.Ops&record.Exec != 0 && slices.Contains([]string{"node", "nodejs", "bun", "deno"}, path.Base(a.Path))
+	})
+}
+
 // junkFolder is the category of a folder in an application's tree, rel its path
 // from there; "" if it is needed like all else.
 func (t *trees) junkFolder(n *rootfs.Node, rel string) Category {
@@ -100,6 +109,8 @@ func (t *trees) junkFile(n *rootfs.Node, rel string) Category {
 	switch ext := path.Ext(name); {
 	case c != nil && (c.category == Sources || c.category == Headers) && t.read[ext]:
 		return ""
+	case c != nil && c.category == DebugSymbols && ext == ".map" && !t.javascript:
+		return "" // a page's, for who looks for it there
 	case c != nil:
 		return c.category
 	case isDocument(name):
