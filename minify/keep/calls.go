@@ -41,10 +41,15 @@ type sourceCommand struct {
 // functions for that, in order: where the argument is a literal, or a name that the
 // same source gives a literal to.
 func (x *language) commandsIn(b []byte) []sourceCommand {
-	c := &callReader{language: x, source: string(b), tokens: x.tokens(b)}
+	return x.commandsWith(b, make(map[string]call))
+}
+
+// commandsWith is commandsIn with functions of other sources that hand on what they
+// are given; those of this one are added to them.
+func (x *language) commandsWith(b []byte, own map[string]call) []sourceCommand {
+	c := &callReader{language: x, source: string(b), tokens: x.tokens(b), own: own}
 	c.constants()
 	c.modules()
-	c.own = make(map[string]call)
 	c.pass(func(t token, i int) {
 		switch t.kind {
 		case shellToken:
@@ -355,6 +360,9 @@ func (c *callReader) take(f call, args []int, open int) {
 		list := []string{t.text}
 		if !t.hole && !c.concatenated(at) {
 			for _, k := range args[f.first+1:] {
+				if c.at(k) == "&" { // Rust's &["a", "b"]
+					k++
+				}
 				switch t := c.tokens[min(k, len(c.tokens)-1)]; {
 				case t.kind == stringToken:
 					list = append(list, t.text)
@@ -362,6 +370,7 @@ func (c *callReader) take(f call, args []int, open int) {
 					list = append(list, c.strings(k)...)
 				}
 			}
+			list = append(list, c.chained(end)...)
 			c.list(list, t)
 		}
 	}
@@ -406,6 +415,21 @@ func (c *callReader) concatenated(at int) bool {
 		return true
 	}
 	return false
+}
+
+// chained are the literals of Rust's .arg("x") and .args(["x"]) behind a call that ends
+// at token end.
+func (c *callReader) chained(end int) []string {
+	var list []string
+	for c.name == "rust" && c.at(end+1) == "." && (c.at(end+2) == "arg" || c.at(end+2) == "args") && c.at(end+3) == "(" {
+		args := c.arguments(end + 4)
+		list = append(list, c.strings(end+3)...)
+		if k := end + 4; c.at(k) == "[" || c.at(k+1) == "[" {
+			list = append(list, c.strings(k)...)
+		}
+		end = args[len(args)-1]
+	}
+	return list
 }
 
 // joined is the text that the literals from token at up to stop make with what stands

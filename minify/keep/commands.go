@@ -24,6 +24,9 @@ type commander struct {
 	scripts map[*rootfs.Node]bool // that a shell is told to run, whatever their name
 	read    map[*rootfs.Node]bool // scripts whose commands have been followed
 	classes int                   // bytes of compiled Java read so far
+
+	sources     []*rootfs.Node // of compiled programs, not yet followed
+	sourceBytes int            // read so far
 }
 
 func newCommander(s *selector) *commander {

@@ -109,7 +109,8 @@ func TestSourceCommands(t *testing.T) {
 		{"a.lua", "os.execute('ls') -- io.popen('x')", "$ ls:1"},
 		{"a.php", "<?php exec('echo ' . escapeshellarg($x, 'y') . ' | aspell list', $out, 'z');", "$ echo _ | aspell list:1"},
 		{"a.go", "// exec.Command(\"no\")\nexec.CommandContext(r.Context(), \"dot\", \"-T\"+x); os.Command(\"no\")\nexec.Command(`git`, \"log\").Run()", "dot -T:2, git log:3"},
-		{"a.rs", "use std::process::Command;\nfn pipe(a: &str, b: &[&str]) { Command::new(a).args(b) }\nfn f<'a>() { String::new(\"no\"); pipe(\"iconv\", &[\"-f\"]); Command::new(\"jq\") }", "jq:3, iconv:3"},
+		{"a.rs", "use std::process::Command;\nfn pipe(a: &str, b: &[&str]) { Command::new(a).args(b) }\nfn f<'a>() { String::new(\"no\"); pipe(\"iconv\", &[\"-f\"]); Command::new(\"jq\") }", "jq:3, iconv -f:3"},
+		{"a.rs", "process::Command::new(\"sh\").arg(\"-c\").args([\"ls\", x]).arg(\"a\").spawn()", "sh -c ls a:1"},
 		{"a.c", "system(\"ls -l\"); execlp(\"git\", \"git\", \"log\", NULL); /* popen(\"no\", \"r\") */", "$ ls -l:1, git git log:1"},
 		{"a.txt", "system('x')", "no language"},
 	} {

@@ -43,19 +43,61 @@ func (c *commander) compiled(n *rootfs.Node) {
 	})
 }
 
-// source follows the commands that a source of a compiled program names. It is not
-// kept; those of the toolchain and of modules from a cache say nothing.
+// source notes a source of a compiled program, to follow the commands that it names.
+// It is not kept; those of the toolchain and of modules from a cache say nothing.
 func (c *commander) source(n *rootfs.Node) {
-	x := compiledLanguages[path.Ext(n.Name())]
 	i := c.s.sel.index[n]
-	if x == nil || c.read[n] || c.s.unitOf[i] != nil || c.s.category[i] != "" && c.s.category[i] != Sources {
+	if compiledLanguages[path.Ext(n.Name())] == nil || c.read[n] || c.s.unitOf[i] != nil || c.s.category[i] != "" && c.s.category[i] != Sources {
 		return
 	}
 	c.read[n] = true
-	if b := c.s.readText(n); isText(b) {
-		c.calls(n, c.s.paths[i], x.commandsIn(b))
+	c.sources = append(c.sources, n)
+}
+
+// maxSources bounds the bytes of compiled programs' sources that are looked at.
+const maxSources = 32 << 20
+
+// compiledSources follows the commands in the sources noted. A function that hands
+// on what it is given may be in one and be called in another.
+func (c *commander) compiledSources() {
+	list := c.sources
+	c.sources = nil
+	texts := make([][]byte, len(list))
+	for k, n := range list {
+		if b := c.s.readText(n); isText(b) && c.sourceBytes+len(b) <= maxSources {
+			texts[k] = b
+			c.sourceBytes += len(b)
+		}
+	}
+	own := make(map[*language]map[string]call)
+	for known := -1; ; { // until no more such functions are found
+		count := 0
+		for k, n := range list {
+			x := compiledLanguages[path.Ext(n.Name())]
+			if own[x] == nil {
+				own[x] = make(map[string]call)
+			}
+			commands := x.commandsWith(texts[k], own[x])
+			if known == -2 {
+				c.calls(n, c.s.path(n), commands)
+			}
+		}
+		for _, functions := range own {
+			count += len(functions)
+		}
+		switch {
+		case known == -2:
+			return
+		case count == known || count > maxHandedOn:
+			known = -2
+		default:
+			known = count
+		}
 	}
 }
+
+// maxHandedOn bounds the functions that hand on.
+const maxHandedOn = 256
 
 // formats makes what printf fills in a word that is not known.
 var formats = strings.NewReplacer("%s", hole, "%d", hole, "%u", hole, "%i", hole)

@@ -175,6 +175,7 @@ func (s *selector) owned(dir *rootfs.Node, why Reason) {
 		i := s.sel.index[c]
 		switch {
 		case s.surplus(i):
+		case s.category[i] == Locale && s.category[s.sel.index[dir]] != Locale:
 		case c.Inode().IsDir():
 			s.owned(c, why)
 		case s.unitOf[i] != nil:

@@ -170,6 +170,9 @@ func (s *selector) run(ctx context.Context) error {
 				u.complete(s, u)
 			}
 			continue
+		case len(s.commander.sources) > 0:
+			s.commander.compiledSources()
+			continue
 		case len(s.objects) > 0:
 			// Only now is it known which of them some program loads.
 			rules, i, s.objects = lastRules, s.objects[0], s.objects[1:]

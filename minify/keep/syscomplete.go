@@ -53,6 +53,10 @@ func (s *selector) makeup(p *systemPackage) *makeup {
 			m.objects = true
 		case libraryPart:
 			m.objects = true
+		case dataPart:
+			if dir := n.Parent(); dir.Name() == p.name && !slices.Contains(m.folders, dir) {
+				m.folders = append(m.folders, dir)
+			}
 		}
 		if s.isProgramFolder(n.Parent()) {
 			m.program = true
@@ -239,7 +243,7 @@ func (s *selector) completePackage(u *unit) {
 		s.completeFolder(p, i)
 	}
 	for _, dir := range m.folders {
-		s.dependentPlugins(p, dir)
+		s.madeFor(p, dir)
 	}
 	for _, q := range s.packages.required(p) {
 		q.want()
@@ -296,15 +300,25 @@ func (s *selector) unowned(p *systemPackage, dir *rootfs.Node) {
 	}
 }
 
-// dependentPlugins keeps the pluginPart that other packages put beside those of p, if
-// they depend on p: made for it.
-func (s *selector) dependentPlugins(p *systemPackage, dir *rootfs.Node) {
+// madeFor keeps what other packages put beside the plugins of p, or into the folder
+// that has its name, if they depend on p: plugins, and whole packages of data (the
+// dictionaries of a spelling checker).
+func (s *selector) madeFor(p *systemPackage, dir *rootfs.Node) {
 	for _, n := range dir.Children() {
 		q := s.packages.of[s.sel.index[n]]
-		if q == nil || q == p || s.part(s.sel.index[n]) != pluginPart || s.configuredOut(n) || !slices.Contains(s.packages.required(q), p) {
+		if q == nil || q == p || !slices.Contains(s.packages.required(q), p) {
 			continue
 		}
-		s.use(n, p.why("unit", "plugin of "+q.String()+" beside those"))
+		switch s.part(s.sel.index[n]) {
+		case pluginPart:
+			if !s.configuredOut(n) {
+				s.use(n, p.why("unit", "plugin of "+q.String()+" beside those"))
+			}
+		case dataPart:
+			if dir.Name() == p.name {
+				s.touch(q.unit, "made for "+p.String()+", "+p.cause, p.from)
+			}
+		}
 	}
 }
 
