@@ -79,7 +79,7 @@ func (s *selector) part(i int) part {
 		return dataPart
 	case s.category[i] == VersionControl:
 		return helperPart // git-core: of use to git
-	case s.surplus(i) || s.category[i] == Locale || s.packages.isLanguage(n.Parent()):
+	case s.surplus(i) || s.isSystemLocale(i) || s.packages.isLanguage(n.Parent()):
 		return noPart
 	}
 	if n.Inode().IsSymlink() {
@@ -133,6 +133,22 @@ func (s *selector) objectFile(n *rootfs.Node) *elfFile {
 
 func isExecutable(n *rootfs.Node) bool {
 	return n.Inode().IsRegular() && n.Inode().Mode&(unix.S_IXUSR|unix.S_IXGRP|unix.S_IXOTH) != 0
+}
+
+// isSystemLocale reports whether entry i is of the folders in which the system keeps
+// what its programs have for each language and character set, of which an image uses
+// few. Locales elsewhere are some library's data.
+func (s *selector) isSystemLocale(i int) bool {
+	if s.category[i] != Locale {
+		return false
+	}
+	p := s.paths[i] + "/"
+	for _, dir := range []string{"/usr/share/locale/", "/usr/share/locale-langpack/", "/usr/share/i18n/", "/usr/lib/locale/", "/usr/share/zoneinfo/"} {
+		if strings.HasPrefix(p, dir) {
+			return true
+		}
+	}
+	return strings.Contains(p, "/gconv/") || strings.Contains(p, "/LC_MESSAGES/")
 }
 
 // isScript reports whether a file begins with "#!".
@@ -278,7 +294,7 @@ func (s *selector) completeFolder(p *systemPackage, i int) {
 func (s *selector) unowned(p *systemPackage, dir *rootfs.Node) {
 	for _, n := range dir.Children() {
 		i := s.sel.index[n]
-		if s.packages.of[i] != nil || s.packages.shared[i] || s.unitOf[i] != nil || s.surplus(i) || s.category[i] == Locale {
+		if s.packages.of[i] != nil || s.packages.shared[i] || s.unitOf[i] != nil || s.surplus(i) || s.isSystemLocale(i) {
 			continue
 		}
 		if n.Inode().IsDir() {

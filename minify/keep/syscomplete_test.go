@@ -152,6 +152,36 @@ func TestCompletePackage(t *testing.T) {
 		file /usr/share/stranger/s
 		file /usr/bin/stranger 0755`
 	for _, c := range []systemCase{{
+		name: "a library's own locales are data, the system's messages are not; data packages made for one that is used",
+		packages: `
+			Package: speller
+			Files: /usr/bin/speller /usr/lib/speller/base.dat /usr/share/locale/de/LC_MESSAGES/speller.mo
+
+			Package: speller-en
+			Depends: speller
+			Files: /usr/lib/speller/en.dict
+
+			Package: locales-of
+			Files: /usr/share/locales-of/locale-data/sv.dat /usr/share/locales-of/global.dat
+
+			Package: other
+			Files: /usr/lib/speller/other.dict`,
+		files: `
+			file /usr/bin/speller 0755 ` + program("", "", "") + `
+			file /usr/lib/speller/base.dat
+			file /usr/share/locale/de/LC_MESSAGES/speller.mo
+			file /usr/lib/speller/en.dict
+			file /usr/lib/speller/other.dict
+			file /usr/share/locales-of/locale-data/sv.dat
+			file /usr/share/locales-of/global.dat`,
+		trace: "/usr/bin/speller x\n /usr/share/locales-of/global.dat r",
+		want: `
+			/usr/bin/speller
+			/usr/lib/speller/base.dat
+			/usr/lib/speller/en.dict
+			/usr/share/locales-of/global.dat
+			/usr/share/locales-of/locale-data/sv.dat`,
+	}, {
 		name: "touched by its data: no helper programs", packages: toolPackage, files: toolFiles, trace: "/usr/share/tool/x r",
 		want: `
 			/etc/tool/conf.d/added.conf

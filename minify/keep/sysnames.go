@@ -99,15 +99,15 @@ func (s *selector) followed(i int, n *rootfs.Node) bool {
 	case "dev", "proc", "sys", "run", "tmp", "home", "root", "boot", "":
 		return false
 	}
-	switch c := s.category[j]; c {
-	case Services:
+	switch c := s.category[j]; {
+	case c == Services:
 		// cron's folders are cron's to name, not a library's.
 		return s.isProgramFolder(s.sel.Entries[i].Node.Parent()) && !s.packages.isLanguage(dir)
-	case Locale:
+	case s.isSystemLocale(j):
 		return false
-	case Cache:
+	case c == Cache:
 		return n.Inode().IsDir() && strings.HasPrefix(p, "/var/cache/")
-	case VersionControl:
+	case c == VersionControl:
 		return false
 	}
 	return !s.surplus(j) && !s.packages.isLanguage(dir)
@@ -146,7 +146,7 @@ func (s *selector) keepFolder(dir *rootfs.Node, why Reason, named bool) {
 		}
 		switch {
 		case end.Inode().IsDir():
-			if j := s.sel.index[end]; s.category[j] != category && (s.surplus(j) || s.category[j] == Locale) || db.isLanguage(end) || isSystem(s.paths[j]) || s.isLoaderFolder(end) {
+			if j := s.sel.index[end]; s.category[j] != category && (s.surplus(j) || s.isSystemLocale(j)) || db.isLanguage(end) || isSystem(s.paths[j]) || s.isLoaderFolder(end) {
 				continue
 			}
 			s.keep(n, why)
