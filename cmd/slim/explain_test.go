@@ -3,7 +3,11 @@
 package main
 
 import (
+	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -62,5 +66,33 @@ func TestExplain(t *testing.T) {
 		if _, state, _ := strings.Cut(head, "  "); !strings.HasPrefix(state, c.state) || !strings.HasPrefix(strings.TrimSpace(because), c.reason) {
 			t.Errorf("%s: want %s, %s; got\n%s", c.path, c.state, c.reason, answers[i])
 		}
+	}
+}
+
+// TestSelectionTime wants a tree of more than 40,000 names selected within two
+// seconds on one core.
+func TestSelectionTime(t *testing.T) {
+	requireEngine(t)
+	bin := static.Build(t, ".")
+	images, err := engine.Images(t.Context(), filepath.Join("..", ".."), "node")
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := append([]string{"explain", "docker-archive:" + images[0].Archive, "/", "--cache-dir", cacheDir(t)}, images[0].Args...)
+	cmd := exec.CommandContext(t.Context(), bin, args...)
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	m := regexp.MustCompile(`(?m)^select +([0-9.]+)s +\d+ of (\d+) files`).FindSubmatch(out)
+	if m == nil {
+		t.Fatalf("no time in\n%s", out)
+	}
+	seconds, _ := strconv.ParseFloat(string(m[1]), 64)
+	names, _ := strconv.Atoi(string(m[2]))
+	t.Logf("%d names in %.2f s", names, seconds)
+	if names < 40_000 || seconds > 2 {
+		t.Errorf("%d names took %.2f s", names, seconds)
 	}
 }
