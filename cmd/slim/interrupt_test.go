@@ -29,6 +29,7 @@ import (
 // after a phase began, and looks for what they left: nothing, and the next run with
 // the same folders is as good as ever.
 func TestInterrupt(t *testing.T) {
+	t.Setenv("SLIM_KEEP", "accessed")
 	requireRoot(t)
 	base := t.TempDir()
 	img, err := makeImage(t, static.Build(t, "./testdata/prog"), interruptedImage)

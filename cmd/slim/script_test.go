@@ -71,6 +71,8 @@ func TestScripts(t *testing.T) {
 			env.Setenv("TMPDIR", temp)
 			env.Setenv("SLIM_CACHE_DIR", cache)
 			env.Setenv("HOME", env.WorkDir)
+			// Of images this small units would keep all.
+			env.Setenv("SLIM_KEEP", "accessed")
 			env.Setenv("DOCKER_HOST", os.Getenv("DOCKER_HOST"))
 			return os.MkdirAll(temp, 0o755)
 		},

@@ -22,6 +22,7 @@ import (
 // TestTerminal runs the command on a terminal and looks at what stands there in the
 // end: the lines that a pipe gets, nothing of what moved meanwhile.
 func TestTerminal(t *testing.T) {
+	t.Setenv("SLIM_KEEP", "accessed")
 	requireRoot(t)
 	dir := t.TempDir()
 	img, err := makeImage(t, static.Build(t, "./testdata/prog"), interruptedImage)
