@@ -2,8 +2,9 @@
 // probe, select, write, verify, store.
 //
 // Its promise: nothing is stored before the slim image behaved like the
-// original under the same workload, the source is never overwritten, and what
-// was made on the way is gone when Run returns. It parses no archive and talks
+// original under the same workload (Options.NoRun alone has none, and the Result
+// says so), the source is never overwritten, and what was made on the way is gone
+// when Run returns. It parses no archive and talks
 // to no terminal; progress goes to Options.Progress.
 package minify
 
