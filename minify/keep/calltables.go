@@ -3,8 +3,23 @@ package keep
 import "strings"
 
 // compiledLanguages are those whose programs no longer show what they start; their
-// sources do, where an image has them. They are filled with languages.
-var compiledLanguages = make(map[string]*language)
+// sources do, where an image has them. By the extension of a source's name.
+var compiledLanguages = func() map[string]*language {
+	golang := &language{name: "go", comments: []string{"//"}, blocks: [][2]string{{"/*", "*/"}}, quotes: "\"`", backtick: stringToken,
+		calls: map[string]call{
+			"Command": {direct, 0, "exec", true}, "CommandContext": {direct, 1, "exec", true}, "LookPath": {lookup, 0, "exec", true},
+		}}
+	// In Rust a single quote begins a lifetime more often than a character.
+	rust := &language{name: "rust", comments: []string{"//"}, blocks: [][2]string{{"/*", "*/"}}, quotes: `"`, calls: map[string]call{
+		"new": {direct, 0, "Command", true},
+	}}
+	c := &language{name: "c", comments: []string{"//"}, blocks: [][2]string{{"/*", "*/"}}, quotes: `"'`, calls: map[string]call{
+		"system": {how: shelled}, "popen": {how: shelled}, "execl": {how: direct}, "execlp": {how: direct}, "execv": {how: direct},
+		"execvp": {how: direct}, "execle": {how: direct}, "execve": {how: direct}, "posix_spawn": {how: direct, first: 1},
+		"posix_spawnp": {how: direct, first: 1},
+	}}
+	return map[string]*language{".go": golang, ".rs": rust, ".c": c, ".cc": c, ".cpp": c, ".cxx": c, ".c++": c}
+}()
 
 // languages are those whose sources are looked at for commands, by the extension of
 // a source's name and by the program that runs it.
@@ -89,23 +104,6 @@ var languages = func() map[string]*language {
 	lua := &language{name: "lua", comments: []string{"--"}, blocks: [][2]string{{"--[[", "]]"}}, quotes: `"'`, calls: map[string]call{
 		"execute": {shelled, 0, "os", false}, "popen": {shelled, 0, "io", false},
 	}}
-	golang := &language{name: "go", comments: []string{"//"}, blocks: [][2]string{{"/*", "*/"}}, quotes: "\"`", backtick: stringToken,
-		calls: map[string]call{
-			"Command": {direct, 0, "exec", true}, "CommandContext": {direct, 1, "exec", true}, "LookPath": {lookup, 0, "exec", true},
-		}}
-	// In Rust a single quote begins a lifetime more often than a character.
-	rust := &language{name: "rust", comments: []string{"//"}, blocks: [][2]string{{"/*", "*/"}}, quotes: `"`, calls: map[string]call{
-		"new": {direct, 0, "Command", true},
-	}}
-	c := &language{name: "c", comments: []string{"//"}, blocks: [][2]string{{"/*", "*/"}}, quotes: `"'`, calls: map[string]call{
-		"system": {how: shelled}, "popen": {how: shelled}, "execl": {how: direct}, "execlp": {how: direct}, "execv": {how: direct},
-		"execvp": {how: direct}, "execle": {how: direct}, "execve": {how: direct}, "posix_spawn": {how: direct, first: 1},
-		"posix_spawnp": {how: direct, first: 1},
-	}}
-	for ext := range strings.FieldsSeq(".c .cc .cpp .cxx .c++") {
-		compiledLanguages[ext] = c
-	}
-	compiledLanguages[".go"], compiledLanguages[".rs"] = golang, rust
 	m := map[string]*language{".rb": ruby, ".rake": ruby, ".ru": ruby, ".gemspec": ruby, ".lua": lua}
 	for ext := range strings.FieldsSeq(".py .pyw .wsgi") {
 		m[ext] = python

@@ -55,7 +55,7 @@ func (c *commander) source(n *rootfs.Node) {
 }
 
 // maxSources bounds the bytes of compiled programs' sources that are looked at.
-const maxSources = 32 << 20
+const maxSources = 8 << 20
 
 // compiledSources follows the commands in the sources noted. A function that hands
 // on what it is given may be in one and be called in another.
@@ -70,29 +70,28 @@ func (c *commander) compiledSources() {
 		}
 	}
 	own := make(map[*language]map[string]call)
-	for known := -1; ; { // until no more such functions are found
-		count := 0
-		for k, n := range list {
-			x := compiledLanguages[path.Ext(n.Name())]
-			if own[x] == nil {
-				own[x] = make(map[string]call)
-			}
-			commands := x.commandsWith(texts[k], own[x])
-			if known == -2 {
-				c.calls(n, c.s.path(n), commands)
-			}
+	for _, x := range compiledLanguages {
+		own[x] = make(map[string]call)
+	}
+	commandsOf := func(k int) []sourceCommand {
+		x := compiledLanguages[path.Ext(list[k].Name())]
+		return x.commandsWith(texts[k], own[x])
+	}
+	for known := 0; ; { // until no more such functions are found
+		for k := range list {
+			commandsOf(k)
 		}
+		count := 0
 		for _, functions := range own {
 			count += len(functions)
 		}
-		switch {
-		case known == -2:
-			return
-		case count == known || count > maxHandedOn:
-			known = -2
-		default:
-			known = count
+		if count == known || count > maxHandedOn {
+			break
 		}
+		known = count
+	}
+	for k, n := range list {
+		c.calls(n, c.s.path(n), commandsOf(k))
 	}
 }
 
